@@ -1,0 +1,662 @@
+/*
+ * allocation.cpp
+ *	  The rules by which pairs share the pool. Run by the launcher (PlanActions) and, for on_full =>
+ *	  'error', by a session (CouldStartNow); nothing here can fail, wait or allocate.
+ *
+ * Who is served. A pair wants one worker for each queued command, less its workers that are starting;
+ * its running workers do not count, they take the next command by themselves. Pairs are served in order of
+ * their oldest command, one worker a round, so that a pair with a thousand commands does not take every
+ * free slot before a pair with one younger command has its first. A pair that has waited for
+ * fairness_interval and has no worker at all goes before all others, the oldest first.
+ *
+ * With what. A free slot; else that of an idle worker of another pair, the longest idle first. Where a
+ * limit (pool, database, role) is what stops the pair, only slots that count against that limit help.
+ * What is already leaving counts as room to come, so one command never drives two workers out. A pair that
+ * got nothing and has waited for fairness_interval asks a busy worker to give way after its command: of the
+ * pair with most slots, the one that runs longest; one more for each further interval (of a second at
+ * least), because the first one asked may happen to run for hours while the others end every few
+ * milliseconds. A pair that has workers asks only where the other keeps more than it even afterwards.
+ *
+ * How this is kept in order: by three ledgers of who holds how many slots, now, soon and later
+ * (slot_ledger.hpp). Each planned start counts at once on all of them, each promise from the ledger on from
+ * which it is to be kept. A worker is started only where kNow and kSoon are within all limits: the first
+ * so that no limit is ever exceeded, not even for a moment, the second so that no younger command takes
+ * what an older one has been promised.
+ *
+ * The bound on a wait. Let L be the longest time that a command runs, S the time that a process takes to
+ * leave and another to start, M the slots for which a pair competes (those of the pool; under a limit,
+ * those within it). A pair without a worker that has waited for fairness_interval has a slot of its own
+ * coming free, within L, unless M pairs that wait longer have all of them; the slot goes to the pair that
+ * waits longest, and the pair that gave way waits anew from then (gave_way_us). So with r pairs that wait
+ * longer the wait for a worker is at most fairness_interval + (r / M + 1) * (L + S), where r / M is
+ * rounded down: fairness_interval plus the longest running command while fewer than M pairs wait. Nobody
+ * starves: r counts only pairs that were there before, and each of them is served once at most before
+ * this one. A pair that has a worker waits for its own commands only: they are served in their order.
+ */
+#include "core/allocation.hpp"
+
+#include "core/slot_ledger.hpp"
+
+#include <algorithm>
+#include <climits>
+#include <new>
+
+namespace worker_pool
+{
+
+namespace
+{
+
+/* A worker that has not left after so long may hang: it stops counting as "about to be free". */
+constexpr std::int64_t kLeavePatienceUs = INT64_C(5000000);
+/* The least time between two workers that one pair asks to give way. */
+constexpr std::int64_t kAskAgainUs = INT64_C(1000000);
+
+constexpr int kNoIndex = -1;
+
+/* What can be done with a slot. */
+enum class Use : std::uint8_t
+{
+	kFixed, /* free, starting, or leaving now or later */
+	kIdle,	/* can be evicted */
+	kBusy,	/* can be asked to give way */
+};
+
+struct SlotNote
+{
+	Membership member;
+	Use use;
+};
+
+struct DemandNote
+{
+	Membership member;
+	int limit[kLimitedScopes];
+	int need;
+	int got;
+	bool overdue;
+	bool starving; /* overdue and without any worker */
+	std::int64_t since_us;
+};
+
+std::int64_t
+Later(std::int64_t time_us, std::int64_t delay_us) noexcept
+{
+	if (delay_us <= 0)
+		return time_us;
+	return time_us > INT64_MAX - delay_us ? INT64_MAX : time_us + delay_us;
+}
+
+/* How long ago; 0 for a time to come (the clock was set back). */
+std::int64_t
+Elapsed(std::int64_t since_us, std::int64_t now_us) noexcept
+{
+	if (since_us >= now_us)
+		return 0;
+	return since_us < 0 && now_us > INT64_MAX + since_us ? INT64_MAX : now_us - since_us;
+}
+
+/*
+ * Takes `count` elements from the front of the scratch memory; no type here is aligned more strictly than
+ * the one before it.
+ */
+template <typename T>
+T *
+Carve(unsigned char *&memory, std::size_t count) noexcept
+{
+	T *const array = reinterpret_cast<T *>(memory);
+
+	memory += sizeof(T) * count;
+	return array;
+}
+
+class Planner
+{
+public:
+	Planner(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
+			const PolicyLimits &limits, Action *actions, int capacity, void *scratch) noexcept;
+	int Run(std::int64_t *wake_at_us) noexcept;
+
+private:
+	bool IsFull(const DemandNote &demand, int scope, Ledger ledger) const noexcept;
+	bool Fits(const DemandNote &demand, Ledger ledger) const noexcept;
+	void WakeAt(std::int64_t time_us) noexcept;
+	void Emit(ActionKind kind, int index) noexcept;
+
+	void LookAtSlots() noexcept;
+	void RetireIdle() noexcept;
+	void LookAtDemands() noexcept;
+	bool LookAtDemand(int index) noexcept;
+	void ServeInRounds() noexcept;
+	bool Serve(int index) noexcept;
+	void AskForRoom() noexcept;
+	void AskForRoom(int index) noexcept;
+
+	bool MakeRoom(const DemandNote &demand, Ledger ledger, bool for_real) noexcept;
+	int BestSlot(const DemandNote &demand, Ledger ledger) const noexcept;
+	int Relief(const DemandNote &demand, const SlotNote &slot, Ledger ledger) const noexcept;
+	bool MayTake(const DemandNote &demand, const SlotNote &slot, Ledger ledger) const noexcept;
+	bool Better(int a, int b, Ledger ledger) const noexcept;
+
+	const SlotView *const slots_;
+	const int slot_count_;
+	const DemandView *const demands_;
+	const int demand_count_;
+	const PolicyLimits &limits_;
+	Action *const actions_;
+	const int capacity_;
+
+	SlotLedger ledger_;
+	DemandNote *demand_notes_;
+	SlotNote *slot_notes_;
+	int *order_; /* demands to serve, in the order of service */
+	int *picks_; /* slots that MakeRoom has chosen */
+
+	int order_count_ = 0;
+	int action_count_ = 0;
+	int idle_count_ = 0; /* slots that can be evicted */
+	int busy_count_ = 0; /* slots that can be asked to give way */
+	bool full_ = false;	 /* an action found no place in actions_ */
+	bool promised_ = false;
+	std::int64_t wake_at_us_ = INT64_MAX;
+};
+
+Planner::Planner(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
+				 const PolicyLimits &limits, Action *actions, int capacity, void *scratch) noexcept
+	: slots_(slots),
+	  slot_count_(slot_count),
+	  demands_(demands),
+	  demand_count_(demand_count),
+	  limits_(limits),
+	  actions_(actions),
+	  capacity_(capacity)
+{
+	unsigned char *memory = static_cast<unsigned char *>(scratch);
+	const std::size_t group_capacity = SlotLedger::Capacity(slot_count, demand_count);
+
+	ledger_.Init(Carve<Group>(memory, group_capacity), group_capacity);
+	demand_notes_ = Carve<DemandNote>(memory, static_cast<std::size_t>(demand_count));
+	slot_notes_ = Carve<SlotNote>(memory, static_cast<std::size_t>(slot_count));
+	order_ = Carve<int>(memory, static_cast<std::size_t>(demand_count));
+	picks_ = Carve<int>(memory, static_cast<std::size_t>(slot_count));
+}
+
+int
+Planner::Run(std::int64_t *wake_at_us) noexcept
+{
+	LookAtSlots();
+	RetireIdle();
+	if (limits_.enabled)
+	{
+		LookAtDemands();
+		ServeInRounds();
+		AskForRoom();
+	}
+	if (promised_)
+	{
+		/* what was promised rests on these: look again when one of them turns out to hang */
+		for (int i = 0; i < slot_count_; ++i)
+		{
+			if (slots_[i].state == SlotState::kStopping)
+				WakeAt(Later(slots_[i].since_us, kLeavePatienceUs));
+		}
+	}
+	*wake_at_us = full_ ? limits_.now_us : wake_at_us_;
+	return action_count_;
+}
+
+/* --- book-keeping --------------------------------------------------------------------------------- */
+
+/* Has the pool, or the demand's database or role, all the workers that it may have? */
+bool
+Planner::IsFull(const DemandNote &demand, int scope, Ledger ledger) const noexcept
+{
+	return ledger_.At(demand.member, static_cast<Scope>(scope)).count[ledger] >=
+		   demand.limit[scope];
+}
+
+/* Is there room for one more worker of the demand within every limit? */
+bool
+Planner::Fits(const DemandNote &demand, Ledger ledger) const noexcept
+{
+	for (int scope = 0; scope < kLimitedScopes; ++scope)
+	{
+		if (IsFull(demand, scope, ledger))
+			return false;
+	}
+	return true;
+}
+
+void
+Planner::WakeAt(std::int64_t time_us) noexcept
+{
+	if (time_us > limits_.now_us)
+		wake_at_us_ = std::min(wake_at_us_, time_us);
+}
+
+/* The caller has seen to it that there is place. */
+void
+Planner::Emit(ActionKind kind, int index) noexcept
+{
+	actions_[action_count_].kind = kind;
+	actions_[action_count_].index = index;
+	++action_count_;
+}
+
+/* --- what is there -------------------------------------------------------------------------------- */
+
+void
+Planner::LookAtSlots() noexcept
+{
+	for (int i = 0; i < slot_count_; ++i)
+	{
+		const SlotView &slot = slots_[i];
+		SlotNote &note = *new (&slot_notes_[i]) SlotNote{};
+
+		note.use = Use::kFixed;
+		if (slot.state == SlotState::kFree)
+			continue;
+
+		note.member = ledger_.Find(slot.database, slot.role, slot.fresh_id);
+		ledger_.Enter(note.member, kNow, 1);
+		if (slot.state == SlotState::kStopping)
+		{
+			const bool soon = Elapsed(slot.since_us, limits_.now_us) < kLeavePatienceUs;
+
+			ledger_.Enter(note.member, soon ? kSoon : kLater, -1);
+		}
+		else if (slot.state == SlotState::kIdle)
+		{
+			note.use = Use::kIdle;
+			++idle_count_;
+			++ledger_.At(note.member, kPair).idle;
+		}
+		else if (slot.give_way || slot.fresh_id != 0 || slot.kind == SlotKind::kVisit)
+			ledger_.Enter(note.member, kLater, -1); /* leaves after what it does */
+		else if (slot.state != SlotState::kStarting)
+		{
+			note.use = Use::kBusy;
+			++busy_count_;
+		}
+		if (slot.state == SlotState::kStarting && slot.kind == SlotKind::kCommand)
+			++ledger_.At(note.member, kPair).starting;
+	}
+}
+
+/* Sends away who was idle for too long, and all who are idle while the pool is switched off. */
+void
+Planner::RetireIdle() noexcept
+{
+	for (int i = 0; i < slot_count_; ++i)
+	{
+		SlotNote &note = slot_notes_[i];
+
+		if (note.use != Use::kIdle)
+			continue;
+		if (limits_.enabled &&
+			Elapsed(slots_[i].since_us, limits_.now_us) < limits_.idle_timeout_us)
+		{
+			WakeAt(Later(slots_[i].since_us, limits_.idle_timeout_us));
+			continue;
+		}
+		if (action_count_ >= capacity_)
+		{
+			full_ = true;
+			return;
+		}
+		Emit(ActionKind::kEvict, i);
+		note.use = Use::kFixed;
+		--idle_count_;
+		--ledger_.At(note.member, kPair).idle;
+		ledger_.Enter(note.member, kSoon, -1);
+	}
+}
+
+/* --- who is served -------------------------------------------------------------------------------- */
+
+/* Fills the note of a demand; false when it wants nothing now. */
+bool
+Planner::LookAtDemand(int index) noexcept
+{
+	const DemandView &demand = demands_[index];
+	DemandNote &note = *new (&demand_notes_[index]) DemandNote{};
+
+	if (demand.blocked || demand.queued <= 0)
+		return false;
+	if (demand.not_before_us > limits_.now_us)
+	{
+		WakeAt(demand.not_before_us);
+		return false;
+	}
+
+	note.member = ledger_.Find(demand.database, demand.role, demand.fresh_id);
+	note.limit[kPool] = std::max(0, std::min(limits_.slots, slot_count_));
+	note.limit[kDatabase] = limits_.per_database > 0 ? limits_.per_database : INT_MAX;
+	note.limit[kRole] = demand.role_limit > 0 ? demand.role_limit : INT_MAX;
+	note.since_us = std::max(demand.oldest_us, demand.gave_way_us);
+	note.overdue = Elapsed(note.since_us, limits_.now_us) >= limits_.fairness_us;
+
+	const Group &pair = ledger_.At(note.member, kPair);
+
+	note.starving = note.overdue && pair.count[kSoon] == 0;
+	note.need = demand.queued - pair.starting;
+	if (!note.overdue && pair.idle > 0)
+	{
+		/*
+		 * An idle worker of the pair takes the command by itself. One that has not done so for a whole
+		 * interval never will: then it counts for nothing, and may be evicted like any other.
+		 */
+		note.need -= pair.idle;
+		WakeAt(Later(note.since_us, limits_.fairness_us));
+	}
+	return note.need > 0;
+}
+
+void
+Planner::LookAtDemands() noexcept
+{
+	for (int i = 0; i < demand_count_; ++i)
+	{
+		if (LookAtDemand(i))
+			order_[order_count_++] = i;
+	}
+	std::sort(order_,
+			  order_ + order_count_,
+			  [this](int a, int b)
+			  {
+				  const DemandNote &note_a = demand_notes_[a];
+				  const DemandNote &note_b = demand_notes_[b];
+
+				  if (note_a.starving != note_b.starving)
+					  return note_a.starving;
+				  if (note_a.since_us != note_b.since_us)
+					  return note_a.since_us < note_b.since_us;
+				  if (demands_[a].order != demands_[b].order)
+					  return demands_[a].order < demands_[b].order;
+				  return a < b;
+			  });
+}
+
+/* One worker for each demand a round. Who got nothing in a round wants no more; order_ keeps them all. */
+void
+Planner::ServeInRounds() noexcept
+{
+	bool progress = true;
+
+	while (progress && !full_)
+	{
+		progress = false;
+		for (int i = 0; i < order_count_ && !full_; ++i)
+		{
+			DemandNote &note = demand_notes_[order_[i]];
+
+			if (note.need <= 0)
+				continue;
+			if (Serve(order_[i]))
+			{
+				--note.need;
+				++note.got;
+				progress = true;
+			}
+			else
+				note.need = 0;
+		}
+	}
+}
+
+/* Starts one worker for the demand, or makes sure that a slot for it comes free soon. */
+bool
+Planner::Serve(int index) noexcept
+{
+	const DemandNote &note = demand_notes_[index];
+
+	if (Fits(note, kNow) && Fits(note, kSoon))
+	{
+		if (action_count_ >= capacity_)
+		{
+			full_ = true;
+			return false;
+		}
+		Emit(ActionKind::kStart, index);
+		ledger_.Enter(note.member, kNow, 1);
+		return true;
+	}
+	if (Fits(note, kSoon) || (idle_count_ > 0 && MakeRoom(note, kSoon, true)))
+	{
+		ledger_.Enter(note.member, kSoon, 1);
+		promised_ = true;
+		return true;
+	}
+	return false;
+}
+
+/* Lets those who got nothing, and whose pair has nothing coming, ask busy workers to give way. */
+void
+Planner::AskForRoom() noexcept
+{
+	for (int i = 0; i < order_count_ && !full_; ++i)
+	{
+		const DemandNote &note = demand_notes_[order_[i]];
+
+		if (note.got == 0 && ledger_.At(note.member, kPair).starting == 0)
+			AskForRoom(order_[i]);
+	}
+}
+
+void
+Planner::AskForRoom(int index) noexcept
+{
+	const DemandNote &note = demand_notes_[index];
+
+	if (!note.overdue)
+	{
+		if (Fits(note, kLater) || MakeRoom(note, kLater, false))
+			WakeAt(Later(note.since_us, limits_.fairness_us));
+		return;
+	}
+
+	/* how many slots may be leaving for its sake by now */
+	const std::int64_t interval_us = std::max(limits_.fairness_us, kAskAgainUs);
+	const std::int64_t overdue_us =
+		Elapsed(note.since_us, limits_.now_us) - std::max(limits_.fairness_us, INT64_C(0));
+	const std::int64_t intervals = overdue_us / interval_us;
+	const int most = static_cast<int>(std::min<std::int64_t>(intervals + 1, slot_count_));
+
+	for (int asked = 0; asked < most; ++asked)
+	{
+		if (!Fits(note, kLater) && !MakeRoom(note, kLater, true))
+			return;
+		ledger_.Enter(note.member, kLater, 1);
+	}
+	if (most < slot_count_)
+		WakeAt(limits_.now_us + (interval_us - overdue_us % interval_us));
+}
+
+/* --- who makes room ------------------------------------------------------------------------------- */
+
+/*
+ * Chooses slots whose leaving lets the demand fit on the ledger: all that is needed, or none. For kSoon
+ * idle workers only, which are evicted; for kLater also busy ones, which are asked to give way (an idle
+ * one among them is left for later: evicted now, its place would go to somebody else meanwhile). Not
+ * for_real: only says whether it could.
+ */
+bool
+Planner::MakeRoom(const DemandNote &demand, Ledger ledger, bool for_real) noexcept
+{
+	int pick_count = 0;
+	bool fits = false;
+
+	while (!(fits = Fits(demand, ledger)))
+	{
+		const int slot = BestSlot(demand, ledger);
+
+		if (slot == kNoIndex)
+			break;
+		if (for_real && action_count_ + pick_count >= capacity_)
+		{
+			full_ = true;
+			break;
+		}
+		picks_[pick_count++] = slot;
+		ledger_.Enter(slot_notes_[slot].member, ledger, -1);
+		slot_notes_[slot].use = Use::kFixed;
+	}
+
+	for (int i = 0; i < pick_count; ++i)
+	{
+		SlotNote &note = slot_notes_[picks_[i]];
+		const bool idle = slots_[picks_[i]].state == SlotState::kIdle;
+
+		if (!fits || !for_real)
+		{
+			ledger_.Enter(note.member, ledger, 1);
+			note.use = idle ? Use::kIdle : Use::kBusy;
+			continue;
+		}
+		--(idle ? idle_count_ : busy_count_);
+		if (ledger == kSoon)
+			Emit(ActionKind::kEvict, picks_[i]);
+		else if (!idle)
+			Emit(ActionKind::kGiveWay, picks_[i]);
+	}
+	return fits;
+}
+
+int
+Planner::BestSlot(const DemandNote &demand, Ledger ledger) const noexcept
+{
+	int best = kNoIndex;
+	int best_relief = 0;
+
+	if (idle_count_ == 0 && (ledger == kSoon || busy_count_ == 0))
+		return kNoIndex;
+	for (int i = 0; i < slot_count_; ++i)
+	{
+		const SlotNote &slot = slot_notes_[i];
+
+		if (!MayTake(demand, slot, ledger))
+			continue;
+
+		const int relief = Relief(demand, slot, ledger);
+
+		if (relief > best_relief ||
+			(relief > 0 && relief == best_relief && Better(i, best, ledger)))
+		{
+			best = i;
+			best_relief = relief;
+		}
+	}
+	return best;
+}
+
+/* May the demand have this slot emptied? */
+bool
+Planner::MayTake(const DemandNote &demand, const SlotNote &slot, Ledger ledger) const noexcept
+{
+	const bool own = slot.member.group[kPair] == demand.member.group[kPair];
+
+	if (slot.use == Use::kIdle)
+		return !own || demand.overdue;
+	if (slot.use != Use::kBusy || ledger != kLater || own)
+		return false;
+
+	/* A pair that has workers takes from another only where that still has as many afterwards. */
+	const Group &mine = ledger_.At(demand.member, kPair);
+	const Group &theirs = ledger_.At(slot.member, kPair);
+
+	return mine.count[kSoon] == 0 || theirs.count[kLater] > mine.count[kLater] + 1;
+}
+
+/* The number of exhausted limits of the demand against which the slot counts. */
+int
+Planner::Relief(const DemandNote &demand, const SlotNote &slot, Ledger ledger) const noexcept
+{
+	int relief = 0;
+
+	for (int scope = 0; scope < kLimitedScopes; ++scope)
+	{
+		if (slot.member.group[scope] == demand.member.group[scope] && IsFull(demand, scope, ledger))
+			++relief;
+	}
+	return relief;
+}
+
+/* Of two slots that relieve as much, is `a` to go rather than `b`? */
+bool
+Planner::Better(int a, int b, Ledger ledger) const noexcept
+{
+	const SlotNote &note_a = slot_notes_[a];
+	const SlotNote &note_b = slot_notes_[b];
+
+	if (note_a.use != note_b.use)
+		return note_a.use == Use::kIdle;
+	if (note_a.use == Use::kBusy)
+	{
+		const int slots_a = ledger_.At(note_a.member, kPair).count[ledger];
+		const int slots_b = ledger_.At(note_b.member, kPair).count[ledger];
+
+		if (slots_a != slots_b)
+			return slots_a > slots_b;
+	}
+	return slots_[a].since_us < slots_[b].since_us;
+}
+
+} // namespace
+
+std::size_t
+PolicyScratchSize(int slot_count, int demand_count) noexcept
+{
+	static_assert(alignof(Group) >= alignof(DemandNote) &&
+				  alignof(DemandNote) >= alignof(SlotNote) && alignof(SlotNote) >= alignof(int));
+	static_assert(sizeof(DemandNote) % alignof(SlotNote) == 0 &&
+				  sizeof(SlotNote) % alignof(int) == 0);
+
+	return SlotLedger::Capacity(slot_count, demand_count) * sizeof(Group) +
+		   static_cast<std::size_t>(demand_count) * (sizeof(DemandNote) + sizeof(int)) +
+		   static_cast<std::size_t>(slot_count) * (sizeof(SlotNote) + sizeof(int));
+}
+
+int
+PlanActions(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
+			const PolicyLimits &limits, Action *actions, int capacity, std::int64_t *wake_at_us,
+			void *scratch) noexcept
+{
+	Planner planner(slots, slot_count, demands, demand_count, limits, actions, capacity, scratch);
+
+	return planner.Run(wake_at_us);
+}
+
+bool
+CouldStartNow(const SlotView *slots, int slot_count, int queued_total, std::uint32_t database,
+			  std::uint32_t role, int role_limit, const PolicyLimits &limits) noexcept
+{
+	int staying = 0; /* slots that no new worker can have */
+	int staying_in_database = 0;
+	int staying_of_role = 0;
+	int starting = 0;
+
+	if (!limits.enabled)
+		return false;
+	for (int i = 0; i < slot_count; ++i)
+	{
+		const SlotView &slot = slots[i];
+
+		if (slot.state == SlotState::kFree || slot.state == SlotState::kIdle ||
+			slot.state == SlotState::kStopping)
+			continue;
+		++staying;
+		staying_in_database += slot.database == database;
+		staying_of_role += slot.role == role;
+		starting += slot.state == SlotState::kStarting && slot.kind == SlotKind::kCommand;
+	}
+
+	/* each starting worker takes one of the commands that wait; the others need slots first */
+	const int before = std::max(0, queued_total - starting);
+	const int room = std::min(limits.slots, slot_count) - staying;
+
+	return room > before &&
+		   (limits.per_database <= 0 || staying_in_database < limits.per_database) &&
+		   (role_limit <= 0 || staying_of_role < role_limit);
+}
+
+} // namespace worker_pool

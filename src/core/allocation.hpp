@@ -1,0 +1,97 @@
+/*
+ * allocation.hpp
+ *	  Which pair gets the next slot, and who makes room for it: the pool's allocation policy as a pure
+ *	  function of what the launcher sees. Pure C++: no server here.
+ *
+ * The launcher copies slots and demands under the pool lock, asks PlanActions outside of it, and carries
+ * the actions out. Nothing is remembered between two calls, so a lost wake or a restarted launcher changes
+ * nothing: the next call sees the same need and plans the same. The rules and the bound on a wait stand at
+ * the head of allocation.cpp.
+ */
+#pragma once
+
+#include "core/states.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace worker_pool
+{
+
+/* One slot, free ones included. Times are microseconds of one clock. */
+struct SlotView
+{
+	std::uint32_t database;
+	std::uint32_t role;
+	std::uint64_t fresh_id; /* not 0: a pair of its own, for one command */
+	SlotState state;
+	SlotKind kind;
+	bool give_way;		   /* already asked to leave after its command */
+	std::int64_t since_us; /* when it came into its state */
+};
+
+/* One pair with queued commands. */
+struct DemandView
+{
+	std::uint32_t database;
+	std::uint32_t role;
+	std::uint64_t fresh_id;
+	std::int64_t oldest_us; /* when its oldest queued command was submitted */
+	std::uint64_t order;	/* that command's id: the tie-break */
+	int queued;
+	int role_limit;				/* workers of the role; 0 = no limit */
+	std::int64_t not_before_us; /* backing off until then */
+	bool blocked;				/* the database is closed by DDL */
+	/*
+	 * When a worker of this pair last left because it gave way. From then on the pair waits anew: else the
+	 * pair that gave way would, with its older commands, take the slot back for itself.
+	 */
+	std::int64_t gave_way_us = INT64_MIN;
+};
+
+struct PolicyLimits
+{
+	int slots;		  /* of the pool */
+	int per_database; /* 0 = no limit */
+	std::int64_t fairness_us;
+	std::int64_t idle_timeout_us; /* 0 = an idle worker leaves at once */
+	std::int64_t now_us;
+	bool enabled;
+};
+
+enum class ActionKind : std::uint8_t
+{
+	kNone,
+	kStart,	  /* a worker for the demand, in a free slot */
+	kEvict,	  /* the idle worker in the slot leaves now */
+	kGiveWay, /* the busy worker in the slot leaves after its command */
+};
+
+struct Action
+{
+	ActionKind kind;
+	int index; /* of the demand for kStart, of the slot for kEvict and kGiveWay */
+};
+
+/* Bytes that PlanActions needs to work in; from any allocator that aligns for every type. */
+std::size_t PolicyScratchSize(int slot_count, int demand_count) noexcept;
+
+/*
+ * Plans what to do now. Returns the number of actions written; slot_count of them are always enough, and
+ * where `capacity` is smaller the rest comes with the next call. *wake_at_us: when to look again if
+ * nothing happens before (INT64_MAX = never; not after now_us = at once, capacity was used up).
+ * O(n log n + (starts + unserved demands) * slots).
+ */
+int PlanActions(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
+				const PolicyLimits &limits, Action *actions, int capacity, std::int64_t *wake_at_us,
+				void *scratch) noexcept;
+
+/*
+ * Would one more command of this pair find a worker at once, in a free slot or in that of an idle worker,
+ * although the `queued_total` commands of the whole pool that wait already come first? Every idle worker
+ * counts, and every one that is leaving.
+ */
+bool CouldStartNow(const SlotView *slots, int slot_count, int queued_total, std::uint32_t database,
+				   std::uint32_t role, int role_limit, const PolicyLimits &limits) noexcept;
+
+} // namespace worker_pool

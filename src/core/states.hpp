@@ -1,0 +1,147 @@
+/*
+ * states.hpp
+ *	  The states of slots and commands, and which moves between them are legal. Pure C++: no server here.
+ *
+ * The drawn diagrams stand in src/README.md; these tables are the same diagrams in a form that
+ * src/shmem asserts on every move and the unit tests compare cell by cell.
+ */
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace worker_pool
+{
+
+enum class SlotState : std::uint8_t
+{
+	kFree,	   /* no process; on the free list */
+	kStarting, /* registered with the postmaster; the worker has not finished its handshake */
+	kIdle,	   /* a warm worker without a command */
+	kAssigned, /* a session handed it a command that it has not looked at yet */
+	kRunning,  /* runs a command */
+	kStopping, /* told to leave, or on its way out; takes nothing more */
+};
+inline constexpr std::size_t kSlotStateCount = 6;
+
+enum class CommandState : std::uint8_t
+{
+	kVacant, /* the record is unused */
+	kQueued,
+	kRunning, /* also: assigned to a worker that has not looked at it yet */
+	kSucceeded,
+	kFailed,
+	kCancelled,
+	kLost, /* the process went away: outcome unknown */
+};
+inline constexpr std::size_t kCommandStateCount = 7;
+
+/* What a slot is used for. Tasks and services come with their own parts of the product. */
+enum class SlotKind : std::uint8_t
+{
+	kCommand,
+	kVisit, /* a short look into a database: is the extension there, which version */
+};
+
+/* Why a running command was asked to stop; decides the state and error of one that ends by it. */
+enum class StopReason : std::uint8_t
+{
+	kNone,
+	kRequested,	  /* stop_worker, or the waiting caller of run/query was interrupted */
+	kDatabaseDdl, /* its database is being dropped, renamed, moved or closed */
+	kShutdown,
+};
+
+/* [from][to] */
+inline constexpr bool kSlotMoves[kSlotStateCount][kSlotStateCount] = {
+	/* from \ to:     free   starting idle   assigned running stopping */
+	/* kFree */		{false, true, false, false, false, false},
+	/* kStarting */ {true, false, true, false, true, true},
+	/* kIdle */		{true, false, false, true, false, true},
+	/* kAssigned */ {true, false, false, false, true, true},
+	/* kRunning */	{true, false, true, false, true, true},
+	/* kStopping */ {true, false, false, false, false, false},
+};
+
+/* [from][to] */
+inline constexpr bool kCommandMoves[kCommandStateCount][kCommandStateCount] = {
+	/* from \ to:      vacant queued running succeeded failed cancelled lost */
+	/* kVacant */	 {false, true, true, false, false, false, false},
+	/* kQueued */	 {true, false, true, false, true, true, false},
+	/* kRunning */	 {false, true, false, true, true, true, true},
+	/* kSucceeded */ {true, false, false, false, false, false, false},
+	/* kFailed */	 {true, false, false, false, false, false, false},
+	/* kCancelled */ {true, false, false, false, false, false, false},
+	/* kLost */		 {true, false, false, false, false, false, false},
+};
+
+constexpr bool
+IsLegalMove(SlotState from, SlotState to)
+{
+	return kSlotMoves[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
+}
+
+constexpr bool
+IsLegalMove(CommandState from, CommandState to)
+{
+	return kCommandMoves[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
+}
+
+/* Has the command an outcome? */
+constexpr bool
+IsFinished(CommandState state)
+{
+	return state >= CommandState::kSucceeded;
+}
+
+/* The word that the views show. "assigned" is shown as running: the caller's command has a process. */
+constexpr const char *
+SlotStateName(SlotState state)
+{
+	switch (state)
+	{
+		case SlotState::kFree:
+			return "free";
+		case SlotState::kStarting:
+			return "starting";
+		case SlotState::kIdle:
+			return "idle";
+		case SlotState::kAssigned:
+		case SlotState::kRunning:
+			return "running";
+		case SlotState::kStopping:
+			return "stopping";
+	}
+	return "?";
+}
+
+constexpr const char *
+CommandStateName(CommandState state)
+{
+	switch (state)
+	{
+		case CommandState::kVacant:
+			return "vacant";
+		case CommandState::kQueued:
+			return "queued";
+		case CommandState::kRunning:
+			return "running";
+		case CommandState::kSucceeded:
+			return "succeeded";
+		case CommandState::kFailed:
+			return "failed";
+		case CommandState::kCancelled:
+			return "cancelled";
+		case CommandState::kLost:
+			return "lost";
+	}
+	return "?";
+}
+
+constexpr const char *
+SlotKindName(SlotKind kind)
+{
+	return kind == SlotKind::kVisit ? "visit" : "command";
+}
+
+} // namespace worker_pool
