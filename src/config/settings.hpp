@@ -1,0 +1,42 @@
+/*
+ * settings.hpp
+ *	  Every setting of worker_pool, its unit in its name. Defined once, in DefineSettings().
+ */
+#pragma once
+
+#include "pg/prelude.hpp"
+
+namespace worker_pool::settings
+{
+
+/* postmaster: fixed at server start, they size shared memory */
+extern int max_workers;			  /* slots */
+extern int max_databases;		  /* rows of the database table */
+extern int max_queued_commands;	  /* commands that wait for a worker */
+extern int keep_outcomes;		  /* finished commands whose outcome nobody fetched yet */
+extern int shared_memory_kb;	  /* texts, arguments, small results, errors */
+
+/* reload */
+extern bool enabled;
+extern int reserved_workers;
+extern int max_workers_per_database; /* 0 = no limit */
+extern bool allow_cross_database;
+extern int idle_timeout_ms;
+extern int start_timeout_ms;
+extern int fairness_interval_ms;
+extern int default_timeout_ms; /* 0 = none */
+extern int max_result_size_kb;
+
+/* by ALTER ROLE ... SET, superuser only */
+extern int max_workers_per_role; /* 0 = no limit */
+
+/* Defines all of them; called from _PG_init while shared_preload_libraries is processed. */
+void DefineSettings();
+
+/*
+ * The value that ALTER ROLE ... SET gave the role for worker_pool.max_workers_per_role, read from
+ * pg_db_role_setting (0 = no limit). Needs a transaction.
+ */
+int WorkerLimitOfRole(Oid role);
+
+} // namespace worker_pool::settings
