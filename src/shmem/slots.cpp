@@ -1,0 +1,310 @@
+/*
+ * slots.cpp
+ *	  The one file that changes a worker slot's state. See slots.hpp for who does what.
+ *
+ *	            ReserveSlot            SlotStarted            AssignSlot
+ *	   free ------------------> starting ---------> idle ------------------> assigned
+ *	    ^                          |  |              |  ^                     |   |
+ *	    | FreeSlot                 |  | SlotStarted  |  | SlotFinished        |   | SlotAccepts
+ *	    | (exit callback, or       |  +--------------|--|---------+           |   |
+ *	    |  the launcher for a      |                 |  |         v           |   v
+ *	    |  process that never      | StopSlot        |  +------ running <-----|---+
+ *	    |  came)                   v                 v            |           v
+ *	    +----------------------- stopping <----------+------------+-----------+
+ *
+ * Every state but free may also go straight back to free: processes die. Generation is counted up at each
+ * ReserveSlot, so whatever still holds an older generation finds that the slot is not its own any more.
+ */
+#include "shmem/slots.hpp"
+
+#include <csignal>
+
+#include "config/settings.hpp"
+#include "shmem/databases.hpp"
+
+namespace worker_pool
+{
+
+static WorkerSlot *slots = nullptr;
+
+int
+SlotCount()
+{
+	return settings::max_workers;
+}
+
+Size
+SlotMemorySize()
+{
+	return mul_size(SlotCount(), sizeof(WorkerSlot));
+}
+
+void
+InitSlots(char *memory, bool found)
+{
+	slots = reinterpret_cast<WorkerSlot *>(memory);
+	if (found)
+		return;
+	for (int i = 0; i < SlotCount(); i++)
+	{
+		WorkerSlot &slot = slots[i];
+
+		memset(&slot, 0, sizeof(slot));
+		slot.pair = slot.command = slot.proc = kNone;
+		slot.terminate_at = DT_NOEND;
+		dlist_push_tail(&pool->free_slots, &slot.node);
+	}
+}
+
+WorkerSlot &
+SlotAt(int index)
+{
+	Assert(index >= 0 && index < SlotCount());
+	return slots[index];
+}
+
+/* The only writer of WorkerSlot.state. */
+static void
+MoveSlot(WorkerSlot &slot, SlotState to)
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	Assert(IsLegalMove(slot.state, to));
+	slot.state = to;
+	slot.state_changed_at = GetCurrentTimestamp();
+}
+
+/* Forgets what was asked of the command that ended. */
+static void
+ClearCommand(WorkerSlot &slot)
+{
+	slot.command = kNone;
+	slot.cancel_id = 0;
+	slot.terminate_id = 0;
+	slot.terminate_at = DT_NOEND;
+}
+
+int
+ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now)
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	if (dlist_is_empty(&pool->free_slots))
+		return kNone;
+
+	WorkerSlot &slot = *dlist_container(WorkerSlot, node, dlist_pop_head_node(&pool->free_slots));
+
+	slot.generation++;
+	MoveSlot(slot, SlotState::kStarting);
+	slot.kind = kind;
+	slot.give_way = false;
+	slot.terminate_sent = false;
+	slot.start_failed = false;
+	slot.stop_reason = StopReason::kNone;
+	slot.target = target;
+	slot.pair = NeedPair(target);
+	ClearCommand(slot);
+	slot.pid = 0;
+	slot.proc = kNone;
+	slot.registered_at = now;
+	slot.started_at = 0;
+	slot.commands_done = 0;
+	slot.start_error.sqlstate = 0;
+	PairAt(slot.pair).slots++;
+	dlist_push_tail(&pool->running_slots, &slot.node);
+	return static_cast<int>(&slot - slots);
+}
+
+/* Takes the oldest queued command of the slot's own pair; false when there is none. */
+static bool
+TakeNext(int index)
+{
+	WorkerSlot &slot = SlotAt(index);
+	Pair &pair = PairAt(slot.pair);
+
+	if (pair.queued == 0)
+		return false;
+
+	CommandRecord &record = *dlist_container(CommandRecord, node, dlist_head_node(&pair.queue));
+
+	slot.command = static_cast<int>(&record - &CommandAt(0));
+	BeginCommand(slot.command, index);
+	return true;
+}
+
+int
+SlotStarted(int index)
+{
+	WorkerSlot &slot = SlotAt(index);
+	const bool busy = slot.kind == SlotKind::kVisit || TakeNext(index);
+
+	MoveSlot(slot, busy ? SlotState::kRunning : SlotState::kIdle);
+	return slot.command;
+}
+
+void
+AssignSlot(int index, int command)
+{
+	WorkerSlot &slot = SlotAt(index);
+
+	MoveSlot(slot, SlotState::kAssigned);
+	slot.command = command;
+	BeginCommand(command, index);
+}
+
+void
+SlotAccepts(int index)
+{
+	MoveSlot(SlotAt(index), SlotState::kRunning);
+}
+
+int
+FindIdleSlot(const PairKey &target)
+{
+	Assert(LWLockHeldByMe(PoolLock()));
+	int best = kNone;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &pool->running_slots)
+	{
+		const WorkerSlot &slot = *dlist_container(WorkerSlot, node, iter.cur);
+
+		if (slot.state != SlotState::kIdle || slot.terminate_sent || !(slot.target == target))
+			continue;
+		/* the one that went idle last is the warmest, and the others may reach their time-out */
+		if (best == kNone || slot.state_changed_at > slots[best].state_changed_at)
+			best = static_cast<int>(&slot - slots);
+	}
+	return best;
+}
+
+AfterCommand
+SlotFinished(int index, bool may_continue)
+{
+	WorkerSlot &slot = SlotAt(index);
+
+	ClearCommand(slot);
+	slot.stop_reason = StopReason::kNone;
+	slot.commands_done++;
+	if (!may_continue || slot.give_way || slot.terminate_sent || slot.target.fresh_id != 0 ||
+		slot.kind == SlotKind::kVisit || !settings::enabled || IsBlocked(slot.target.database))
+	{
+		MoveSlot(slot, SlotState::kStopping);
+		if (slot.give_way)
+			PairAt(slot.pair).gave_way_at = slot.state_changed_at;
+		return AfterCommand::kExit;
+	}
+	if (TakeNext(index))
+	{
+		slot.state_changed_at = GetCurrentTimestamp();
+		return AfterCommand::kNext;
+	}
+	MoveSlot(slot, SlotState::kIdle);
+	return AfterCommand::kIdle;
+}
+
+void
+StopSlot(int index)
+{
+	MoveSlot(SlotAt(index), SlotState::kStopping);
+}
+
+/* The command of a slot whose process is gone, or going. Returns the record if it was finished. */
+static int
+GiveUpCommand(WorkerSlot &slot, const BriefError *brief, Leftovers *leftovers)
+{
+	const int command = slot.command;
+	CommandRecord &record = CommandAt(command);
+	const bool cancelled = slot.cancel_id == record.id || slot.terminate_id == record.id;
+
+	/* handed over but never looked at: it has had no effect, another worker can run it */
+	if (slot.state == SlotState::kAssigned && !cancelled && !record.abandoned)
+	{
+		RequeueCommand(command);
+		return kNone;
+	}
+	if (cancelled && slot.stop_reason == StopReason::kRequested)
+	{
+		SetBriefError(&record.brief, ERRCODE_QUERY_CANCELED, "command was cancelled by stop_worker",
+					  "Its process was terminated because it did not end within the grace period.",
+					  nullptr);
+		record.sqlstate = record.brief.sqlstate;
+		FinishCommand(command, CommandState::kCancelled, leftovers);
+		return command;
+	}
+	if (slot.stop_reason == StopReason::kDatabaseDdl)
+		SetBriefError(&record.brief, ERRCODE_CONNECTION_FAILURE,
+					  "command was lost: its process was terminated by DDL on its database",
+					  "Its outcome is unknown.", nullptr);
+	else
+		SetBriefError(&record.brief, ERRCODE_CONNECTION_FAILURE,
+					  "command was lost: its process went away",
+					  brief && brief->sqlstate != 0 ? brief->message : "Its outcome is unknown.",
+					  brief && brief->sqlstate != 0 ? "Its outcome is unknown." : nullptr);
+	record.sqlstate = record.brief.sqlstate;
+	FinishCommand(command, CommandState::kLost, leftovers);
+	return command;
+}
+
+int
+FreeSlot(int index, const BriefError *brief, Leftovers *leftovers)
+{
+	WorkerSlot &slot = SlotAt(index);
+	int finished = kNone;
+
+	*leftovers = {};
+	if (slot.command != kNone)
+		finished = GiveUpCommand(slot, brief, leftovers);
+
+	Pair &pair = PairAt(slot.pair);
+
+	pair.slots--;
+	Assert(pair.slots >= 0);
+	ReleasePairIfUnused(slot.pair);
+	slot.failed_target = slot.target;
+	slot.failed_registered_at = slot.registered_at;
+	slot.pair = kNone;
+	ClearCommand(slot);
+	slot.pid = 0;
+	slot.proc = kNone;
+	dlist_delete(&slot.node);
+	MoveSlot(slot, SlotState::kFree);
+	dlist_push_head(&pool->free_slots, &slot.node);
+	return finished;
+}
+
+void
+SignalCommand(int index, StopReason reason, TimestampTz terminate_at)
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	WorkerSlot &slot = SlotAt(index);
+
+	if (slot.command == kNone)
+		return;
+
+	const uint64 id = CommandAt(slot.command).id;
+
+	slot.stop_reason = reason;
+	if (terminate_at != DT_NOEND && (slot.terminate_id != id || terminate_at < slot.terminate_at))
+	{
+		slot.terminate_id = id;
+		slot.terminate_at = terminate_at;
+	}
+	slot.cancel_id = id;
+	/* an assigned command has not begun: its worker will find the mark when it looks */
+	if (slot.state == SlotState::kRunning && slot.pid != 0)
+		kill(slot.pid, SIGINT);
+}
+
+void
+TerminateSlot(int index, StopReason reason)
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	WorkerSlot &slot = SlotAt(index);
+
+	slot.terminate_sent = true;
+	slot.stop_reason = reason;
+	/* without a pid it is still on its way: it will find the mark at its handshake */
+	if (slot.pid != 0)
+		kill(slot.pid, SIGTERM);
+}
+
+} // namespace worker_pool

@@ -1,0 +1,114 @@
+/*
+ * slots.hpp
+ *	  Worker slots: the free and the running list. Every change of a slot's state is made in slots.cpp and
+ *	  asserted against core/states.hpp.
+ *
+ *	field						written by
+ *	generation, pair, kind		launcher, with free -> starting; generation also when it reclaims
+ *	pid, proc, started_at		the worker at its handshake; cleared when the slot is freed
+ *	state						launcher: free -> starting, starting -> free (process gone), idle -> stopping
+ *								session: idle -> assigned; DDL session: idle -> stopping
+ *								worker: all else on its own slot; exit callback: -> free
+ *	command						session with idle -> assigned; worker
+ *	give_way					launcher
+ *	cancel_id, terminate_*		stop_worker's session, DDL session; terminate_sent: launcher
+ *	start_error					the worker that cannot start (log hook), read and cleared by the launcher
+ *
+ * Identity of a slot's user is (index, generation, epoch), never a pid or a pointer.
+ * Functions expect the pool lock held exclusively unless they say otherwise.
+ */
+#pragma once
+
+#include "shmem/commands.hpp"
+
+namespace worker_pool
+{
+
+struct WorkerSlot
+{
+	uint64 generation;
+	SlotState state;
+	SlotKind kind;
+	bool give_way;		 /* exit after the command instead of taking the next one */
+	bool terminate_sent; /* SIGTERM is on its way: the process takes nothing more */
+	bool start_failed;	 /* start_error stands and the launcher has not looked at it yet */
+	StopReason stop_reason;
+
+	PairKey target;
+	int pair;	 /* index of its pair; kNone when free */
+	int command; /* index of the record it runs or was assigned; kNone otherwise */
+
+	pid_t pid; /* 0 until the handshake */
+	int proc;  /* PGPROC index; kNone until the handshake */
+
+	TimestampTz registered_at; /* free -> starting */
+	TimestampTz started_at;	   /* handshake */
+	TimestampTz state_changed_at;
+	uint64 commands_done;
+
+	uint64 cancel_id;		  /* id of the command for which SIGINT was sent; 0 = none */
+	uint64 terminate_id;	  /* id of the command whose process is to be terminated ... */
+	TimestampTz terminate_at; /* ... at this time if it still runs; DT_NOEND = never */
+
+	BriefError start_error;
+	PairKey failed_target; /* target of the start that failed (the slot is free by then) */
+	TimestampTz failed_registered_at;
+
+	dlist_node node; /* free_slots or running_slots */
+};
+
+static_assert(std::is_standard_layout_v<WorkerSlot> && std::is_trivially_copyable_v<WorkerSlot>);
+
+/* How another process names a slot. */
+struct SlotRef
+{
+	int index;
+	uint64 generation;
+	uint64 epoch;
+};
+
+Size SlotMemorySize();
+void InitSlots(char *memory, bool found);
+WorkerSlot &SlotAt(int index);
+int SlotCount(); /* worker_pool.max_workers */
+
+/* free -> starting. kNone when the free list is empty. */
+int ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now);
+/* starting -> idle, or -> running when its pair has a queued command. Returns the command or kNone. */
+int SlotStarted(int index);
+/* idle -> assigned, with a vacant record. The caller sets the latch of slot.proc afterwards. */
+void AssignSlot(int index, int command);
+/* assigned -> running: the worker looks at its command. */
+void SlotAccepts(int index);
+/* The warmest idle slot of the pair, or kNone. Shared lock suffices. */
+int FindIdleSlot(const PairKey &target);
+
+enum class AfterCommand : uint8
+{
+	kIdle,
+	kNext, /* slot.command is the next one */
+	kExit, /* the slot is stopping */
+};
+/*
+ * running -> idle | running (next command of its pair) | stopping. The record was finished before.
+ * may_continue false: the process wants to retire.
+ */
+AfterCommand SlotFinished(int index, bool may_continue);
+/* idle | starting | assigned | running -> stopping. The caller sets the latch. */
+void StopSlot(int index);
+/*
+ * Anything -> free. What the slot still holds is given back: an assigned command (not begun) goes back to
+ * the head of its queue; a running one becomes lost (or cancelled, where its stop was requested) with
+ * `brief` as its error. Returns the record that was finished, or kNone; *leftovers as FinishCommand.
+ */
+int FreeSlot(int index, const BriefError *brief, Leftovers *leftovers);
+
+/*
+ * Signals a running command's process under the lock, so that the signal cannot hit the next command:
+ * SIGINT now, and SIGTERM by the launcher at terminate_at where that is not DT_NOEND.
+ */
+void SignalCommand(int slot, StopReason reason, TimestampTz terminate_at);
+/* Sends SIGTERM now. Works for every state in which a process is there. */
+void TerminateSlot(int slot, StopReason reason);
+
+} // namespace worker_pool

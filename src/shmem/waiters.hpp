@@ -1,0 +1,27 @@
+/*
+ * waiters.hpp
+ *	  Who waits for which command: the edges that the wait graph (feature/deadlock.hpp) needs.
+ *
+ * One entry a PGPROC, written by that process under the pool lock; shown to others under the lock.
+ */
+#pragma once
+
+#include "shmem/root.hpp"
+
+namespace worker_pool
+{
+
+struct Waiter
+{
+	pid_t pid;		   /* 0 = not waiting */
+	bool may_time_out; /* the wait has a limit: it ends by itself and is never stuck */
+	uint64 command_id;
+	TimestampTz since;
+};
+
+Size WaiterMemorySize();
+void InitWaiters(char *memory, bool found);
+int WaiterCount();
+Waiter &WaiterAt(int proc_index);
+
+} // namespace worker_pool
