@@ -1,0 +1,102 @@
+/*
+ * drain.cpp
+ *	  Runs in the session (or worker) that executes DDL on a database, before the DDL itself.
+ *
+ * An idle warm worker would make DROP DATABASE wait five seconds and fail. So: close the database for the
+ * pool, in the same shared table that the launcher and the fast path look at; tell the workers there to
+ * leave; sleep on pool->slot_freed, which a worker's exit callback broadcasts after it is out of the
+ * database. The order matters: once the database is closed nobody new comes, so the number of workers
+ * only falls.
+ *
+ *	starting	marked and signalled. One without a process yet finds the mark at its handshake, or is
+ *				reclaimed by the launcher; either way its slot is freed and we are woken.
+ *	idle		told to stop and woken.
+ *	busy		terminated, its waiter is told; or left to finish (CREATE DATABASE ... TEMPLATE).
+ *	stopping	waited for.
+ *
+ * Each wake tells them all again, so a worker that was just starting and is idle by now is found. If the
+ * sleep is interrupted or runs into its limit the database stays closed until the transaction ends, which
+ * is at once (ERROR), or after the server's own wait for other sessions and its own error.
+ */
+#include "process/drain.hpp"
+
+#include "process/worker.hpp"
+#include "shmem/databases.hpp"
+
+namespace worker_pool
+{
+
+/* As long as the server itself waits for other sessions (CountOtherDBBackends). */
+static constexpr long kLimitMs = 5000;
+/* How soon to look again at workers whose next step wakes nobody: from starting to busy. */
+static constexpr long kStartingMs = 50;
+
+struct Remaining
+{
+	int workers;
+	bool any_starting;
+};
+
+/* Tells every worker of the database to leave; returns what is to be waited for. */
+static Remaining
+TellToLeave(Oid database, Busy busy)
+{
+	Remaining remaining = {};
+	LockScope scope(PoolLock());
+
+	for (int i = 0; i < SlotCount(); i++)
+	{
+		WorkerSlot &slot = SlotAt(i);
+
+		if (slot.state == SlotState::kFree || slot.target.database != database || i == my_slot)
+			continue;
+		switch (slot.state)
+		{
+			case SlotState::kStarting:
+				if (!slot.terminate_sent)
+					TerminateSlot(i, StopReason::kDatabaseDdl);
+				remaining.any_starting = true;
+				break;
+			case SlotState::kIdle:
+				StopSlot(i);
+				compat::SetLatchOf(slot.proc);
+				break;
+			case SlotState::kAssigned:
+			case SlotState::kRunning:
+				if (busy == Busy::kLeave)
+					continue;
+				if (!slot.terminate_sent)
+					TerminateSlot(i, StopReason::kDatabaseDdl);
+				break;
+			case SlotState::kFree:
+			case SlotState::kStopping:
+				break;
+		}
+		remaining.workers++;
+	}
+	return remaining;
+}
+
+void
+DrainDatabase(Oid database, Busy busy)
+{
+	static uint32 wait_event = 0;
+	const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kLimitMs);
+
+	CloseDatabase(database);
+	ConditionVariablePrepareToSleep(&pool->slot_freed);
+	for (;;)
+	{
+		const Remaining remaining = TellToLeave(database, busy);
+		const long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+
+		if (remaining.workers == 0 || left <= 0)
+			break;
+		ConditionVariableTimedSleep(&pool->slot_freed,
+									remaining.any_starting ? std::min(left, kStartingMs) : left,
+									compat::WaitEvent("WorkerPoolDrain", &wait_event));
+	}
+	ConditionVariableCancelSleep();
+}
+
+} // namespace worker_pool

@@ -1,0 +1,347 @@
+/*
+ * launcher.cpp
+ *	  The launcher: the one resident process of the pool. Owns every decision about processes and is on
+ *	  nobody's fast path.
+ *
+ * It is level-triggered. Whenever it wakes, it compares what is wanted with what is there:
+ *	 1. starts that failed or are overdue are reclaimed and reported (launcher_starts.cpp);
+ *	 2. commands whose stop has outlived its grace have their process terminated;
+ *	 3. the allocation policy (core/allocation.hpp, pure) looks at a copy of all slots and of all pairs with
+ *		queued commands, and says which pair gets a process, which idle worker leaves, which busy one gives way;
+ *	 4. databases that want one get a visit (launcher_visits.cpp);
+ * and sleeps to the nearest deadline, for ever when there is none. It never waits for one process. An edge
+ * that was lost is found by the next look, because a look starts from the state alone.
+ *
+ * Deadlines. While it looks, launcher_wake_at stands at "never": whoever makes a deadline meanwhile (a worker
+ * that goes idle) sees that and sets the latch, so the deadline is found in the next round. Only then is the
+ * new deadline published, under the lock.
+ *
+ * Death. An ERROR or a SIGTERM ends the process with exit code 1, and the postmaster starts another after
+ * one second (exit code 0 would be for ever). The successor finds slots, records and queues in shared memory
+ * and goes on from them: adoption is nothing but the first look. Processes registered by the predecessor are
+ * known by their slots; those that never attach are reclaimed by start_timeout.
+ */
+#include "process/launcher.hpp"
+
+#include <csignal>
+
+#include "config/settings.hpp"
+#include "core/allocation.hpp"
+#include "pg/guard.hpp"
+#include "shmem/databases.hpp"
+#include "shmem/spill.hpp"
+
+extern "C"
+{
+	PGDLLEXPORT void worker_pool_launcher_main(Datum main_arg);
+}
+
+namespace worker_pool
+{
+
+static MemoryContext cycle_context = nullptr;
+
+/* What one look sees, copied under the lock so that the policy runs without it. */
+struct Sight
+{
+	SlotView *slots;
+	DemandView *demands;
+	PairKey *targets; /* of the demands */
+	int demand_count;
+};
+
+static void
+ReserveSight(Sight *sight)
+{
+	sight->slots = static_cast<SlotView *>(palloc(sizeof(SlotView) * SlotCount()));
+	sight->demands = static_cast<DemandView *>(palloc(sizeof(DemandView) * PairCount()));
+	sight->targets = static_cast<PairKey *>(palloc(sizeof(PairKey) * PairCount()));
+	sight->demand_count = 0;
+}
+
+/* Copies slots and demands; marks that every new deadline from now on wants a wake. */
+static void
+TakeSight(Sight *sight)
+{
+	LockScope lock(PoolLock());
+	dlist_iter iter;
+
+	pool->launcher_wake_at = DT_NOEND;
+	pool->launcher_wakeups++;
+	for (int i = 0; i < SlotCount(); i++)
+	{
+		const WorkerSlot &slot = SlotAt(i);
+
+		sight->slots[i] = {slot.target.database, slot.target.role, slot.target.fresh_id,
+						   slot.state,			 slot.kind,		   slot.give_way,
+						   slot.state_changed_at};
+	}
+	dlist_foreach(iter, &pool->used_pairs)
+	{
+		Pair &pair = *dlist_container(Pair, node, iter.cur);
+
+		if (pair.queued == 0)
+			continue;
+
+		const CommandRecord &oldest =
+			*dlist_container(CommandRecord, node, dlist_head_node(&pair.queue));
+
+		sight->targets[sight->demand_count] = pair.key;
+		sight->demands[sight->demand_count] = {
+			pair.key.database, pair.key.role, pair.key.fresh_id, oldest.submitted_at,
+			oldest.id,		   pair.queued,	  pair.role_limit,	 0,
+			IsBlocked(pair.key.database), pair.gave_way_at};
+		sight->demand_count++;
+	}
+}
+
+/* Terminates commands whose grace is over. Returns the next such time. */
+static TimestampTz
+EnforceGrace(TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+	LockScope lock(PoolLock());
+
+	for (int i = 0; i < SlotCount(); i++)
+	{
+		WorkerSlot &slot = SlotAt(i);
+
+		if (slot.command == kNone || slot.terminate_at == DT_NOEND || slot.terminate_sent ||
+			CommandAt(slot.command).id != slot.terminate_id)
+			continue;
+		if (slot.terminate_at <= now)
+			TerminateSlot(i, slot.stop_reason);
+		else
+			next = std::min(next, slot.terminate_at);
+	}
+	return next;
+}
+
+/* Tells an idle worker to leave, if it still is idle. */
+static void
+Evict(int index)
+{
+	int proc = kNone;
+
+	{
+		LockScope lock(PoolLock());
+
+		if (SlotAt(index).state != SlotState::kIdle)
+			return;
+		StopSlot(index);
+		proc = SlotAt(index).proc;
+	}
+	compat::SetLatchOf(proc);
+}
+
+static void
+AskToGiveWay(int index)
+{
+	LockScope lock(PoolLock());
+	WorkerSlot &slot = SlotAt(index);
+
+	if (slot.state == SlotState::kRunning || slot.state == SlotState::kAssigned)
+		slot.give_way = true;
+}
+
+/* Is the demand still there, and may its database be entered? */
+static bool
+StillWanted(const PairKey &target)
+{
+	LockScope lock(PoolLock(), LW_SHARED);
+	const int pair = FindPair(target);
+
+	return pair != kNone && PairAt(pair).queued > 0 && !IsBlocked(target.database);
+}
+
+static TimestampTz
+MinTime(TimestampTz a, TimestampTz b)
+{
+	return std::min(a, b);
+}
+
+/* Runs the policy over one sight and carries its actions out. Returns when to look again by itself. */
+static TimestampTz
+Allocate(Sight *sight, TimestampTz now)
+{
+	static constexpr int64 kMicrosecondsAMs = 1000;
+	const TimestampTz spawn_not_before = SpawnNotBefore();
+	const PolicyLimits limits = {SlotCount(),
+								 settings::max_workers_per_database,
+								 settings::fairness_interval_ms * kMicrosecondsAMs,
+								 settings::idle_timeout_ms * kMicrosecondsAMs,
+								 now,
+								 settings::enabled};
+	const int capacity = 2 * SlotCount() + sight->demand_count;
+	auto *actions = static_cast<Action *>(palloc(sizeof(Action) * capacity));
+	void *scratch = palloc(PolicyScratchSize(SlotCount(), sight->demand_count));
+	std::int64_t wake_at = INT64_MAX;
+
+	for (int i = 0; i < sight->demand_count; i++)
+		sight->demands[i].not_before_us =
+			std::max(spawn_not_before, PairNotBefore(sight->targets[i]));
+
+	const int count = PlanActions(sight->slots, SlotCount(), sight->demands, sight->demand_count,
+								  limits, actions, capacity, &wake_at, scratch);
+	TimestampTz next = wake_at == INT64_MAX ? DT_NOEND : static_cast<TimestampTz>(wake_at);
+
+	for (int i = 0; i < count; i++)
+	{
+		const Action &action = actions[i];
+
+		if (action.kind == ActionKind::kEvict)
+			Evict(action.index);
+		else if (action.kind == ActionKind::kGiveWay)
+			AskToGiveWay(action.index);
+		else if (action.kind == ActionKind::kStart &&
+				 StillWanted(sight->targets[action.index]) &&
+				 !Spawn(sight->targets[action.index], SlotKind::kCommand))
+			next = MinTime(next, std::max(SpawnNotBefore(), now));
+	}
+	return next;
+}
+
+/* The clearing of what names this process, however it ends. */
+static void
+LeaveLauncher(int code, Datum argument)
+{
+	(void) code;
+	(void) argument;
+	LWLockReleaseAll();
+	LockScope lock(PoolLock());
+
+	if (pool->launcher_pid != MyProcPid)
+		return;
+	pool->launcher_pid = 0;
+	pool->launcher_proc = kNone;
+	pool->launcher_wake_at = DT_NOEND;
+}
+
+static void
+Introduce()
+{
+	on_shmem_exit(LeaveLauncher, static_cast<Datum>(0));
+	LockScope lock(PoolLock());
+
+	pool->launcher_pid = MyProcPid;
+	pool->launcher_proc = compat::MyProcIndex();
+	pool->launcher_started_at = GetCurrentTimestamp();
+	pool->launcher_wake_at = DT_NOEND;
+}
+
+/* One look. Returns the time of the next one, DT_NOEND when nothing is due. */
+static TimestampTz
+LookOnce()
+{
+	const TimestampTz now = GetCurrentTimestamp();
+	Sight sight = {};
+
+	ReserveSight(&sight);
+
+	TimestampTz next = ReapStarts(now);
+
+	WP_FAULT("launcher.after_reap");
+	next = MinTime(next, EnforceGrace(now));
+	TakeSight(&sight);
+	next = MinTime(next, Allocate(&sight, now));
+	WP_FAULT("launcher.after_allocate");
+	return MinTime(next, SendVisits(now, sight.demand_count > 0));
+}
+
+/* Publishes the deadline and sleeps to it. */
+static void
+Sleep(TimestampTz next)
+{
+	static uint32 wait_event = 0;
+
+	{
+		LockScope lock(PoolLock());
+
+		pool->launcher_wake_at = next;
+	}
+
+	long timeout_ms = -1;
+
+	if (next != DT_NOEND)
+	{
+		const int64 left_us = next - GetCurrentTimestamp();
+
+		timeout_ms = static_cast<long>(std::clamp<int64>(left_us / 1000 + 1, 0, INT_MAX));
+	}
+	(void) WaitLatch(MyLatch,
+					 WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout_ms >= 0 ? WL_TIMEOUT : 0),
+					 timeout_ms, compat::WaitEvent("WorkerPoolLauncher", &wait_event));
+	ResetLatch(MyLatch);
+}
+
+static void
+ServeInterrupts()
+{
+	if (ProcDiePending)
+	{
+		/* exit code 1: after pg_terminate_backend the postmaster starts another, at shutdown it does not */
+		ereport(DEBUG1, (errmsg_internal("worker_pool launcher is shutting down")));
+		proc_exit(1);
+	}
+	CHECK_FOR_INTERRUPTS();
+	if (ConfigReloadPending)
+	{
+		ConfigReloadPending = false;
+		ProcessConfigFile(PGC_SIGHUP);
+	}
+}
+
+[[noreturn]] static void
+LauncherMain()
+{
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+	BackgroundWorkerUnblockSignals();
+	Introduce();
+	BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
+	pgstat_report_appname("worker_pool");
+
+	MemoryContext const context =
+		AllocSetContextCreate(TopMemoryContext, "worker_pool launcher", ALLOCSET_DEFAULT_SIZES);
+
+	cycle_context =
+		AllocSetContextCreate(context, "worker_pool launcher cycle", ALLOCSET_DEFAULT_SIZES);
+	InitSpawner(context);
+	InitStarts(context);
+	RemoveForeignSpillFolders();
+	WP_FAULT("launcher.before_discovery");
+	DiscoverDatabases();
+
+	for (;;)
+	{
+		MemoryContextSwitchTo(cycle_context);
+		MemoryContextReset(cycle_context);
+		ServeInterrupts();
+		Sleep(LookOnce());
+	}
+}
+
+void
+RegisterLauncher()
+{
+	BackgroundWorker worker = {};
+
+	worker.bgw_flags = BGWORKER_SHMEM_ACCESS | BGWORKER_BACKEND_DATABASE_CONNECTION;
+	/* on a hot standby too: commands that only read are welcome there */
+	worker.bgw_start_time = BgWorkerStart_ConsistentState;
+	worker.bgw_restart_time = 1;
+	strlcpy(worker.bgw_library_name, kLibraryName, sizeof(worker.bgw_library_name));
+	strlcpy(worker.bgw_function_name, kLauncherFunction, sizeof(worker.bgw_function_name));
+	strlcpy(worker.bgw_name, "worker_pool launcher", sizeof(worker.bgw_name));
+	strlcpy(worker.bgw_type, "worker_pool launcher", sizeof(worker.bgw_type));
+	RegisterBackgroundWorker(&worker);
+}
+
+} // namespace worker_pool
+
+void
+worker_pool_launcher_main(Datum main_arg)
+{
+	(void) main_arg;
+	worker_pool::EnterCpp([]() { worker_pool::LauncherMain(); });
+}

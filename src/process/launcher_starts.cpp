@@ -1,0 +1,295 @@
+/*
+ * launcher_starts.cpp
+ *	  Starts that fail: reclaims their slots and tells the commands that wait. Launcher only.
+ *
+ * A start can end badly in four ways, and each comes back here:
+ *	- the worker died after it had registered its exit callback: the callback freed the slot and left
+ *	  start_failed with the reason that the log hook caught;
+ *	- the process died before (library missing: the reason stands in the slot, no callback ran) or was never
+ *	  forked: the postmaster's handle says "stopped" while the slot is still starting and has no pid;
+ *	- nothing happened for start_timeout: the slot is reclaimed, the process asked to end; should it come
+ *	  all the same, the generation tells it to go;
+ *	- the launcher died meanwhile: its successor finds the same states (handles excepted: start_timeout).
+ *
+ * A reason that will be the same next time (role may not log in, no CONNECT, database gone, library missing)
+ * fails all commands that wait for the pair at once. One that may pass (too many connections, fork failed, a
+ * time-out) makes the pair wait with a back-off, and fails a command when it has waited start_timeout.
+ */
+#include "process/launcher.hpp"
+
+#include <csignal>
+
+#include "config/settings.hpp"
+#include "core/backoff.hpp"
+#include "shmem/databases.hpp"
+
+namespace worker_pool
+{
+
+struct PairFailure
+{
+	PairKey target; /* hash key */
+	int failures;	/* in a row */
+	TimestampTz not_before;
+	TimestampTz last;
+};
+
+static HTAB *pair_failures = nullptr;
+
+static constexpr int64 kFirstDelayMs = 100;
+static constexpr int64 kMaxDelayMs = 5000;
+
+void
+InitStarts(MemoryContext context)
+{
+	HASHCTL control = {};
+
+	control.keysize = sizeof(PairKey);
+	control.entrysize = sizeof(PairFailure);
+	control.hcxt = context;
+	pair_failures =
+		hash_create("worker_pool pair failures", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+TimestampTz
+PairNotBefore(const PairKey &target)
+{
+	const auto *failure =
+		static_cast<PairFailure *>(hash_search(pair_failures, &target, HASH_FIND, nullptr));
+
+	return failure ? failure->not_before : DT_NOBEGIN;
+}
+
+/* Will the same start fail the same way? */
+static bool
+IsLasting(int sqlstate)
+{
+	switch (ERRCODE_TO_CATEGORY(sqlstate))
+	{
+		case ERRCODE_INSUFFICIENT_RESOURCES: /* 53: too many connections, out of memory */
+		case ERRCODE_OPERATOR_INTERVENTION:	 /* 57: terminated, cannot connect now */
+		case ERRCODE_TRANSACTION_ROLLBACK:	 /* 40: recovery conflict */
+		case ERRCODE_CONNECTION_EXCEPTION:	 /* 08 */
+		case ERRCODE_SYSTEM_ERROR:			 /* 58: I/O, but not "undefined file" */
+			return sqlstate == ERRCODE_UNDEFINED_FILE;
+		case ERRCODE_INTERNAL_ERROR:
+			return sqlstate == ERRCODE_DATA_CORRUPTED || sqlstate == ERRCODE_INDEX_CORRUPTED;
+		default:
+			return true;
+	}
+}
+
+/* A finished record whose waiters must be told, outside the lock. */
+struct Told
+{
+	int command;
+	int submitter;
+	Leftovers leftovers;
+};
+
+/* Fails commands that wait for the pair: all, or those submitted before the given time. */
+static void
+FailQueued(const PairKey &target, const BriefError &error, TimestampTz submitted_before)
+{
+	static constexpr int kBatch = 32;
+	Told told[kBatch];
+	int count = 0;
+
+	do
+	{
+		count = 0;
+		{
+			LockScope lock(PoolLock());
+
+			while (count < kBatch)
+			{
+				const int pair = FindPair(target);
+
+				if (pair == kNone || PairAt(pair).queued == 0)
+					break;
+
+				CommandRecord &record = *dlist_container(CommandRecord, node,
+														 dlist_head_node(&PairAt(pair).queue));
+
+				if (record.submitted_at >= submitted_before)
+					break;
+				Told &next = told[count++];
+
+				next.command = static_cast<int>(&record - &CommandAt(0));
+				next.submitter = record.submitter_proc;
+				record.brief = error;
+				record.sqlstate = error.sqlstate;
+				FinishCommand(next.command, CommandState::kFailed, &next.leftovers);
+			}
+		}
+		for (int i = 0; i < count; i++)
+		{
+			WakeWaiters(told[i].command, told[i].submitter);
+			FreeLeftovers(told[i].leftovers);
+		}
+	} while (count == kBatch);
+}
+
+/* One failed start, taken out of its slot. */
+struct FailedStart
+{
+	PairKey target;
+	SlotKind kind;
+	BriefError error;
+};
+
+static void
+HandleFailedVisit(const FailedStart &failed)
+{
+	LockScope lock(PoolLock());
+	DatabaseEntry *entry = FindDatabase(failed.target.database);
+
+	if (entry == nullptr)
+		return;
+	if (failed.error.sqlstate == ERRCODE_UNDEFINED_DATABASE)
+	{
+		ForgetDatabase(failed.target.database);
+		return;
+	}
+	entry->last_error = failed.error;
+	/* a lasting reason: no further visit until something changes */
+	if (IsLasting(failed.error.sqlstate))
+		entry->visit_wanted = false;
+}
+
+static void
+HandleFailedStart(const FailedStart &failed, TimestampTz now)
+{
+	if (failed.kind == SlotKind::kVisit)
+		HandleFailedVisit(failed);
+	if (IsLasting(failed.error.sqlstate))
+	{
+		FailQueued(failed.target, failed.error, DT_NOEND);
+		return;
+	}
+
+	bool found = false;
+	auto *failure =
+		static_cast<PairFailure *>(hash_search(pair_failures, &failed.target, HASH_ENTER, &found));
+
+	if (!found)
+		failure->failures = 0;
+	failure->failures++;
+	failure->last = now;
+	failure->not_before = TimestampTzPlusMilliseconds(
+		now, BackoffDelayMs(failure->failures, kFirstDelayMs, kMaxDelayMs));
+	if (!found)
+		ereport(LOG, (errcode(failed.error.sqlstate),
+					  errmsg("worker_pool could not start a worker, will try again: %s",
+							 failed.error.message)));
+	FailQueued(failed.target, failed.error,
+			   TimestampTzPlusMilliseconds(now, -static_cast<int64>(settings::start_timeout_ms)));
+}
+
+/* Under the lock: did the start in this slot fail? Takes it out of the slot then. */
+static bool
+TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart *failed,
+				bool *overdue)
+{
+	WorkerSlot &slot = SlotAt(index);
+
+	*overdue = false;
+	if (slot.start_failed)
+	{
+		*failed = {slot.failed_target, slot.kind, slot.start_error};
+		slot.start_failed = false;
+		return true;
+	}
+	if (slot.state != SlotState::kStarting)
+		return false;
+
+	const bool never_came = slot.pid == 0 && status == BGWH_STOPPED;
+
+	*overdue = TimestampDifferenceExceeds(slot.registered_at, now, settings::start_timeout_ms);
+	if (!never_came && !*overdue)
+		return false;
+
+	*failed = {slot.target, slot.kind, slot.start_error};
+	if (failed->error.sqlstate == 0 && never_came)
+		SetBriefError(&failed->error, ERRCODE_INSUFFICIENT_RESOURCES,
+					  "could not start a worker: its process could not be forked",
+					  "The server log tells why.", nullptr);
+	else if (failed->error.sqlstate == 0)
+		SetBriefError(&failed->error, ERRCODE_CANNOT_CONNECT_NOW,
+					  "could not start a worker within worker_pool.start_timeout",
+					  "Its process did not finish connecting.",
+					  "See the server log, or increase \"worker_pool.start_timeout\".");
+
+	Leftovers leftovers = {};
+
+	if (slot.pid != 0)
+	{
+		/* it has attached and hangs: its own exit gives the slot back */
+		if (!slot.terminate_sent)
+			TerminateSlot(index, StopReason::kShutdown);
+		else
+			return false;
+	}
+	else
+		(void) FreeSlot(index, nullptr, &leftovers);
+	return true;
+}
+
+/* Drops what is remembered of pairs that failed some time ago. */
+static void
+ForgetOldFailures(TimestampTz now)
+{
+	HASH_SEQ_STATUS scan;
+
+	hash_seq_init(&scan, pair_failures);
+	while (auto *failure = static_cast<PairFailure *>(hash_seq_search(&scan)))
+		if (TimestampDifferenceExceeds(failure->last, now, 60 * 1000))
+			(void) hash_search(pair_failures, &failure->target, HASH_REMOVE, nullptr);
+}
+
+TimestampTz
+ReapStarts(TimestampTz now)
+{
+	TimestampTz next = DT_NOEND;
+
+	for (int i = 0; i < SlotCount(); i++)
+	{
+		FailedStart failed = {};
+		bool is_failed = false;
+		bool overdue = false;
+		uint64 generation = 0;
+		bool starting = false;
+
+		{
+			LockScope lock(PoolLock(), LW_SHARED);
+
+			generation = SlotAt(i).generation;
+			starting = SlotAt(i).state == SlotState::kStarting;
+			if (!starting && !SlotAt(i).start_failed)
+				continue;
+		}
+
+		const BgwHandleStatus status = starting ? ProcessStatus(i, generation) : BGWH_STARTED;
+
+		{
+			LockScope lock(PoolLock());
+
+			if (SlotAt(i).generation != generation)
+				continue;
+			is_failed = TakeFailedStart(i, status, now, &failed, &overdue);
+			if (!is_failed && SlotAt(i).state == SlotState::kStarting)
+				next = std::min(next, TimestampTzPlusMilliseconds(SlotAt(i).registered_at,
+																  settings::start_timeout_ms + 1));
+		}
+		if (!is_failed)
+			continue;
+		if (overdue)
+			TerminateUnattached(i, generation);
+		ConditionVariableBroadcast(&pool->slot_freed);
+		HandleFailedStart(failed, now);
+	}
+	ForgetOldFailures(now);
+	return next;
+}
+
+} // namespace worker_pool

@@ -1,0 +1,353 @@
+/*
+ * worker.cpp
+ *	  A worker process from its fork to its exit: handshake, waiting for commands, leaving.
+ *
+ * The story. The launcher reserved a slot (starting) and registered this process with the slot's index and
+ * generation. The worker
+ *	 1. registers its exit callback, before anything that can fail, and before it connects: so "slot free"
+ *		means "out of the database";
+ *	 2. attaches: if the slot still waits for this very generation it writes pid and PGPROC; else it came
+ *		too late, and leaves with exit code 0 touching nothing;
+ *	 3. connects to its database as its role. A failure is FATAL: the log hook (log_hook.cpp) has written the
+ *		reason into the slot, the exit callback gives the slot back marked start_failed, the launcher tells
+ *		the waiting commands;
+ *	 4. reports itself started: it takes the oldest queued command of its pair, or is idle;
+ *	 5. runs commands (worker_command.cpp), waits idle, until told to stop or no longer trusted;
+ *	 6. exits with 0, which the server logs at DEBUG1 only.
+ *
+ * In a wait nothing is held: no transaction, snapshot or lock. The latch is set by a session that assigned a
+ * command, by the launcher or a DDL session that stopped the slot, by authority changes, SIGHUP and SIGTERM;
+ * each is found by looking at the state, so a lost or spurious wake is harmless.
+ *
+ * If the process dies at any line: before 1 the launcher's handle says "stopped" and it reclaims the slot;
+ * after 1 the callback gives it back; SIGKILL makes the postmaster rebuild shared memory.
+ */
+#include "process/worker.hpp"
+
+#include <csignal>
+
+#include "config/settings.hpp"
+#include "feature/authority.hpp"
+#include "pg/guard.hpp"
+#include "process/executor.hpp"
+#include "process/result_writer.hpp"
+#include "process/worker_command.hpp"
+#include "shmem/databases.hpp"
+#include "shmem/memory.hpp"
+
+extern "C"
+{
+	PGDLLEXPORT void worker_pool_worker_main(Datum main_arg);
+}
+
+namespace worker_pool
+{
+
+int my_slot = kNone;
+
+static uint64 my_generation = 0;
+static uint64 authority_seen = 0;
+static uint64 settings_seen = 0;
+volatile sig_atomic_t cancel_signals = 0;
+
+/* Counts cancels, so that a late one can be told from none (worker_command.cpp). */
+static void
+HandleCancel(SIGNAL_ARGS)
+{
+	cancel_signals = cancel_signals + 1;
+	StatementCancelHandler(postgres_signal_arg);
+}
+
+#ifdef USE_POSTMASTER_DEATH_SIGNAL
+/* the signal that pmsignal.c asks the kernel for; its name is private to that file */
+#ifdef SIGINFO
+static constexpr int kPostmasterDeathSignal = SIGINFO;
+#else
+static constexpr int kPostmasterDeathSignal = SIGPWR;
+#endif
+
+/* A busy command notices a dead postmaster at its next CHECK_FOR_INTERRUPTS, not when it ends. */
+static void
+HandlePostmasterDeath(SIGNAL_ARGS)
+{
+	(void) postgres_signal_arg;
+	postmaster_possibly_dead = true;
+	ProcDiePending = true;
+	InterruptPending = true;
+	SetLatch(MyLatch);
+}
+#endif
+
+/* Gives the slot back: the last act of every worker, however it ends. Only fields change here. */
+static void
+GiveSlotBack(int code, Datum argument)
+{
+	const int index = DatumGetInt32(argument);
+	int finished = kNone;
+	int submitter = kNone;
+	Leftovers leftovers = {};
+
+	(void) code;
+	/* 13 does not do this before the callbacks: the pool lock must not be ours already */
+	LWLockReleaseAll();
+	{
+		LockScope lock(PoolLock());
+		WorkerSlot &slot = SlotAt(index);
+
+		if (slot.generation != my_generation || slot.pid != MyProcPid)
+			return;
+		slot.start_failed = slot.state == SlotState::kStarting && slot.start_error.sqlstate != 0 &&
+							!slot.terminate_sent;
+		if (slot.command != kNone)
+			submitter = CommandAt(slot.command).submitter_proc;
+		finished = FreeSlot(index, LastFatal(), &leftovers);
+	}
+	WakeWaiters(finished, submitter);
+	FreeLeftovers(leftovers);
+	ConditionVariableBroadcast(&pool->slot_freed);
+	WakeLauncher();
+}
+
+/* Writes this process into its slot; false when the slot is no longer meant for it. */
+static bool
+Attach(const WorkerTicket &ticket)
+{
+	if (pool == nullptr || ticket.epoch != pool->epoch || ticket.slot < 0 ||
+		ticket.slot >= SlotCount())
+		return false;
+	my_generation = ticket.generation;
+	on_shmem_exit(GiveSlotBack, Int32GetDatum(ticket.slot));
+
+	LockScope lock(PoolLock());
+	WorkerSlot &slot = SlotAt(ticket.slot);
+
+	if (slot.generation != ticket.generation || slot.state != SlotState::kStarting ||
+		slot.pid != 0)
+		return false;
+	slot.pid = MyProcPid;
+	slot.proc = compat::MyProcIndex();
+	slot.started_at = GetCurrentTimestamp();
+	my_slot = ticket.slot;
+	return !slot.terminate_sent;
+}
+
+/* Leaves in peace. */
+[[noreturn]] void
+RetireWorker()
+{
+	pgstat_report_activity(STATE_IDLE, nullptr);
+	(void) ReportStatistics(true);
+	proc_exit(0);
+}
+
+/* What the server let pass but the pool does not: a template, say. The reason reaches the caller. */
+static void
+RefuseIfNotAllowed(const PairKey &target)
+{
+	BriefError why = {};
+
+	if (!MayRunIn(target.database, target.role, &why))
+		ereport(FATAL, (errcode(why.sqlstate), errmsg_internal("%s", why.message),
+						why.detail[0] ? errdetail_internal("%s", why.detail) : 0,
+						why.hint[0] ? errhint("%s", why.hint) : 0));
+}
+
+static void
+Connect(const WorkerTicket &ticket)
+{
+	const PairKey target = SlotAt(ticket.slot).target; /* fixed while the slot is ours */
+
+	WP_FAULT("worker.before_connect");
+	/* a visit connects as the bootstrap superuser, which InvalidOid stands for */
+	BackgroundWorkerInitializeConnectionByOid(target.database, target.role, 0);
+	process_session_preload_libraries();
+	WP_FAULT("worker.after_connect");
+
+	MessageContext =
+		AllocSetContextCreate(TopMemoryContext, "MessageContext", ALLOCSET_DEFAULT_SIZES);
+	AttachMemory();
+	authority_seen = pg_atomic_read_u64(&pool->authority_changes);
+	settings_seen = pg_atomic_read_u64(&pool->setting_changes);
+	pgstat_report_appname("worker_pool");
+	if (ticket.kind == SlotKind::kVisit)
+		return;
+	StartTransactionCommand();
+	RefuseIfNotAllowed(target);
+	RememberAuthority(target.database, target.role);
+	CommitTransactionCommand();
+	InitResultWriter();
+	RememberBaseline();
+}
+
+/* Did somebody change roles, grants, databases or their settings since the last check? Free. */
+static bool
+AuthorityMoved()
+{
+	const uint64 authority = pg_atomic_read_u64(&pool->authority_changes);
+	const uint64 changed_settings = pg_atomic_read_u64(&pool->setting_changes);
+
+	if (authority == authority_seen && changed_settings == settings_seen)
+		return false;
+	authority_seen = authority;
+	settings_seen = changed_settings;
+	return true;
+}
+
+/* An idle worker that may no longer run here leaves at once, instead of at its next command. */
+static void
+CheckAuthorityWhileIdle()
+{
+	if (!AuthorityMoved())
+		return;
+	StartTransactionCommand();
+	const bool unchanged = AuthorityUnchanged();
+
+	CommitTransactionCommand();
+	if (unchanged)
+		return;
+	{
+		LockScope lock(PoolLock());
+		WorkerSlot &slot = SlotAt(my_slot);
+
+		/* with a command assigned meanwhile: the command goes back when it is looked at */
+		if (slot.state != SlotState::kIdle)
+			return;
+		StopSlot(my_slot);
+	}
+	RetireWorker();
+}
+
+enum class Look : uint8
+{
+	kNothing,
+	kCommand,
+	kStop,
+};
+
+/* Looks at the slot: is there something to do? */
+static Look
+LookAtSlot()
+{
+	LockScope lock(PoolLock());
+	WorkerSlot &slot = SlotAt(my_slot);
+
+	if (slot.state == SlotState::kStopping)
+		return Look::kStop;
+	if (slot.state == SlotState::kRunning)
+		return Look::kCommand;
+	if (slot.state != SlotState::kAssigned || ProcDiePending)
+		return Look::kNothing;
+	/* a cancel that came while idle was not meant for the command that begins now */
+	QueryCancelPending = false;
+	SlotAccepts(my_slot);
+	return Look::kCommand;
+}
+
+/* Sleeps until there is a command; leaves the process when told to. */
+static void
+WaitForWork()
+{
+	long statistics_due_ms = ReportStatistics(false);
+
+	/* pg_cancel_backend does nothing to an idle worker */
+	HOLD_CANCEL_INTERRUPTS();
+	for (;;)
+	{
+		ResetLatch(MyLatch);
+		CHECK_FOR_INTERRUPTS();
+		if (ConfigReloadPending)
+		{
+			ConfigReloadPending = false;
+			ProcessConfigFile(PGC_SIGHUP);
+			ForgetPlans();
+		}
+
+		const Look look = LookAtSlot();
+
+		if (look == Look::kStop)
+			RetireWorker();
+		if (look == Look::kCommand)
+			break;
+		CheckAuthorityWhileIdle();
+
+		const int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
+		static uint32 wait_event = 0;
+		const int woken = WaitLatch(
+			MyLatch, statistics_due_ms > 0 ? events | WL_TIMEOUT : events, statistics_due_ms,
+			compat::WaitEvent("WorkerPoolIdle", &wait_event));
+
+		if (woken & WL_TIMEOUT)
+		{
+			(void) ReportStatistics(true);
+			statistics_due_ms = 0;
+		}
+	}
+	RESUME_CANCEL_INTERRUPTS();
+}
+
+[[noreturn]] static void
+ServeCommands()
+{
+	sigjmp_buf recovery;
+
+	if (sigsetjmp(recovery, 1) != 0)
+		RecoverFromError();
+	PG_exception_stack = &recovery;
+
+	for (;;)
+	{
+		if (SlotAt(my_slot).command == kNone)
+			WaitForWork();
+		RunAssignedCommand();
+	}
+}
+
+[[noreturn]] static void
+WorkerMain()
+{
+	WorkerTicket ticket = {};
+
+	memcpy(&ticket, MyBgworkerEntry->bgw_extra, sizeof(ticket));
+	pqsignal(SIGTERM, die);
+	pqsignal(SIGINT, HandleCancel);
+	pqsignal(SIGHUP, SignalHandlerForConfigReload);
+#ifdef USE_POSTMASTER_DEATH_SIGNAL
+	pqsignal(kPostmasterDeathSignal, HandlePostmasterDeath);
+#endif
+	WP_FAULT("worker.before_attach");
+	if (!Attach(ticket))
+		proc_exit(0);
+	BackgroundWorkerUnblockSignals();
+	Connect(ticket);
+	WP_FAULT("worker.before_started");
+	{
+		LockScope lock(PoolLock());
+
+		/* unless it was told to stop while it was starting: WaitForWork will see that */
+		if (SlotAt(my_slot).state == SlotState::kStarting)
+			(void) SlotStarted(my_slot);
+	}
+	if (ticket.kind == SlotKind::kVisit)
+	{
+		RunVisit();
+		proc_exit(0);
+	}
+	WakeLauncher(); /* its idle time-out, and the end of a back-off */
+	ServeCommands();
+}
+
+bool
+AuthorityStillHolds()
+{
+	(void) AuthorityMoved();
+	return AuthorityUnchanged();
+}
+
+} // namespace worker_pool
+
+void
+worker_pool_worker_main(Datum main_arg)
+{
+	(void) main_arg;
+	worker_pool::EnterCpp([]() { worker_pool::WorkerMain(); });
+}

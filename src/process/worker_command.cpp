@@ -1,0 +1,347 @@
+/*
+ * worker_command.cpp
+ *	  One command in a worker: run, reset, publish, and take the next.
+ *
+ *	   slot running
+ *		  |  read the request, authority (in the command's first transaction)
+ *		  |  ExecuteCommand: everything committed on return
+ *		  |  ResetSession
+ *		  |  PublishSuccess                           an ERROR on the way lands in RecoverFromError: roll back,
+ *		  v                                           log, reset, PublishError
+ *	   under the lock: record finished, and in the same hold the slot idle, or running the next command
+ *		  |
+ *		  v  latches are set after the lock is released
+ *
+ * The reset comes before the outcome is published, and outcome and "idle" are one step, so a caller that
+ * starts its next command at once finds this worker idle.
+ *
+ * Cancel. stop_worker marks the slot and sends SIGINT under the lock while the command runs. When the command
+ * has ended and the mark stands, the signal was sent but may not have arrived: AbsorbLateCancel waits for it
+ * (bounded) before anything else is taken, so it cannot hit the next command.
+ *
+ * If the process dies (FATAL, terminate) between commit and publication, the record becomes lost: "outcome
+ * unknown" is then the truth the caller gets. If ResetSession fails the outcome is still published and the
+ * process retires.
+ */
+#include "process/worker_command.hpp"
+
+#include "config/settings.hpp"
+#include "feature/request.hpp"
+#include "process/executor.hpp"
+#include "process/result_writer.hpp"
+#include "shmem/memory.hpp"
+
+extern "C"
+{
+#include "jit/jit.h"
+#include "replication/slot.h"
+}
+
+namespace worker_pool
+{
+
+/* Where an ERROR finds this process. */
+enum class Phase : uint8
+{
+	kIdle,
+	kRunning,  /* the command's own statements */
+	kResetting /* the command's outcome is known; the session is being reset */
+};
+
+static Phase phase = Phase::kIdle;
+static bool authority_gone = false;
+static bool must_retire = false;
+static int cancels_at_start = 0;
+
+/* What is to be published when the reset is over. */
+struct PendingOutcome
+{
+	bool success;
+	char tag[COMPLETION_TAG_BUFSIZE];
+	ErrorData *error; /* in MessageContext */
+};
+
+static PendingOutcome pending = {};
+
+/* Waits until the SIGINT that stop_worker sent has arrived, and clears it. Bounded by half a second. */
+static void
+AbsorbLateCancel()
+{
+	for (int i = 0; i < 50 && cancel_signals == cancels_at_start; i++)
+	{
+		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
+						 PG_WAIT_EXTENSION);
+		ResetLatch(MyLatch);
+	}
+	QueryCancelPending = false;
+	/* the latch may have been set for another reason: whoever waits next looks at the state first */
+	SetLatch(MyLatch);
+}
+
+/* Publishes `pending`, finishes the record and moves the slot on; see the picture above. */
+static void
+FinishRecord()
+{
+	const int command = SlotAt(my_slot).command;
+	CommandRecord &record = CommandAt(command);
+	CommandState state = CommandState::kSucceeded;
+
+	WP_FAULT("worker.before_publish");
+	if (pending.success && !PublishSuccess(pending.tag))
+		state = CommandState::kFailed;
+	else if (!pending.success)
+	{
+		PublishError(pending.error);
+		state = CommandState::kFailed;
+	}
+
+	const bool retire = must_retire || ProcDiePending ||
+						ShouldRetire(SlotAt(my_slot).commands_done + 1, SlotAt(my_slot).started_at);
+	const bool cancel_error =
+		!pending.success && pending.error->sqlerrcode == ERRCODE_QUERY_CANCELED;
+	const int submitter = record.submitter_proc;
+	Leftovers leftovers = {};
+	bool was_signalled = false;
+	bool wake_launcher = false;
+	AfterCommand after = AfterCommand::kIdle;
+
+	auto move_on = [&]() {
+		after = SlotFinished(my_slot, !retire);
+		wake_launcher =
+			after != AfterCommand::kNext &&
+			(pool->queued_total > 0 ||
+			 pool->launcher_wake_at > SlotAt(my_slot).state_changed_at +
+										  static_cast<int64>(settings::idle_timeout_ms) * 1000);
+	};
+
+	HOLD_INTERRUPTS();
+	{
+		LockScope lock(PoolLock());
+		WorkerSlot &slot = SlotAt(my_slot);
+
+		was_signalled = slot.cancel_id == record.id;
+		if (was_signalled && cancel_error && slot.stop_reason == StopReason::kRequested)
+			state = CommandState::kCancelled;
+		FinishCommand(command, state, &leftovers);
+		if (!was_signalled)
+		{
+			QueryCancelPending = false;
+			move_on();
+		}
+		else
+			slot.command = kNone;
+	}
+	WakeWaiters(command, submitter);
+	FreeLeftovers(leftovers);
+	if (was_signalled)
+	{
+		AbsorbLateCancel();
+		LockScope lock(PoolLock());
+
+		move_on();
+	}
+	phase = Phase::kIdle;
+	pending = {};
+	RESUME_INTERRUPTS();
+	if (wake_launcher)
+		WakeLauncher();
+	WP_FAULT("worker.after_publish");
+	if (after == AfterCommand::kExit)
+		RetireWorker();
+}
+
+/* The command was stopped before it began. */
+static void
+FinishUnbegun()
+{
+	ErrorData *error = static_cast<ErrorData *>(palloc0(sizeof(ErrorData)));
+
+	error->elevel = ERROR;
+	error->sqlerrcode = ERRCODE_QUERY_CANCELED;
+	error->message = pstrdup("command was cancelled before it began");
+	pending.success = false;
+	pending.error = error;
+	FinishRecord();
+}
+
+static void
+ReportRunning(const CommandRecord &record)
+{
+	char name[NAMEDATALEN + 64];
+
+	if (record.name[0] != '\0')
+		snprintf(name, sizeof(name), "worker_pool command " UINT64_FORMAT " (%s)", record.id,
+				 record.name);
+	else
+		snprintf(name, sizeof(name), "worker_pool command " UINT64_FORMAT, record.id);
+	pgstat_report_appname(name);
+}
+
+static void
+ReportIdle()
+{
+	debug_query_string = nullptr;
+	pgstat_report_activity(STATE_IDLE, nullptr);
+}
+
+/* The request in MessageContext. Another encoding needs conversion procedures, thus a transaction. */
+static Request
+ReadOwnRequest(const CommandRecord &record)
+{
+	const char *chunk = SharedAddress(record.request);
+
+	if (record.submit_encoding == GetDatabaseEncoding())
+		return ReadRequest(chunk, record.submit_encoding);
+
+	StartTransactionCommand();
+	MemoryContextSwitchTo(MessageContext);
+	const Request request = ReadRequest(chunk, record.submit_encoding);
+
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(MessageContext);
+	return request;
+}
+
+void
+RunAssignedCommand()
+{
+	const CommandRecord &record = CommandAt(SlotAt(my_slot).command);
+	bool stopped_early = false;
+
+	phase = Phase::kRunning;
+	pending = {};
+	must_retire = false;
+	authority_gone = false;
+	MemoryContextSwitchTo(MessageContext);
+	MemoryContextReset(MessageContext);
+	{
+		LockScope lock(PoolLock());
+
+		/* stop_worker may have marked it while it was assigned; SIGINT comes only from here on */
+		cancels_at_start = cancel_signals;
+		stopped_early = SlotAt(my_slot).cancel_id == record.id;
+		if (stopped_early)
+			SlotAt(my_slot).cancel_id = 0;
+	}
+	BeginOutcome(SlotAt(my_slot).command);
+	if (stopped_early || record.abandoned)
+	{
+		FinishUnbegun();
+		return;
+	}
+
+	const Request request = ReadOwnRequest(record);
+
+	WP_FAULT("worker.before_run");
+	ReportRunning(record);
+	ExecuteCommand(request, record.timeout_ms, pending.tag);
+	pending.success = true;
+
+	phase = Phase::kResetting;
+	ResetSession();
+	ReportIdle();
+	FinishRecord();
+}
+
+void
+CheckAuthorityBeforeCommand()
+{
+	if (AuthorityStillHolds())
+		return;
+	authority_gone = true;
+	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+					errmsg("the role may no longer run commands in this database")));
+}
+
+/*
+ * The command may not run here any more: back to the head of its queue, for a process that may. Returns
+ * where somebody stopped or abandoned it meanwhile: then it ends with the error in hand.
+ */
+static void
+GiveCommandBack()
+{
+	{
+		LockScope lock(PoolLock());
+		WorkerSlot &slot = SlotAt(my_slot);
+		const int command = slot.command;
+
+		if (slot.cancel_id == CommandAt(command).id || CommandAt(command).abandoned)
+			return;
+		slot.command = kNone;
+		StopSlot(my_slot);
+		RequeueCommand(command);
+	}
+	FlushErrorState();
+	AbortOutOfAnyTransaction();
+	RetireWorker();
+}
+
+/* What PostgresMain's handler does, in its order, and what AutoVacLauncherMain adds outside a transaction. */
+static void
+RollBack()
+{
+	AbortOutOfAnyTransaction();
+	PortalErrorCleanup();
+	if (MyReplicationSlot != nullptr)
+		ReplicationSlotRelease();
+	LWLockReleaseAll();
+	ConditionVariableCancelSleep();
+	pgstat_report_wait_end();
+	jit_reset_after_error();
+	FlushErrorState();
+}
+
+/* Takes the error from elog's stack in the words the user is to see; logs it. */
+static ErrorData *
+TakeError()
+{
+	MemoryContextSwitchTo(MessageContext);
+	ErrorData *error = CopyErrorData();
+	char message[160];
+
+	EmitErrorReport(); /* log_hook.cpp puts the time-out's words into the log */
+	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && CommandTimedOut(message, sizeof(message)))
+		error->message = pstrdup(message);
+	AddSearchPathHint(error);
+	return error;
+}
+
+void
+RecoverFromError()
+{
+	error_context_stack = nullptr;
+	HOLD_INTERRUPTS();
+	DisarmCommandTimers();
+	disable_all_timeouts(false);
+	QueryCancelPending = false;
+
+	if (phase == Phase::kRunning && authority_gone)
+		GiveCommandBack();
+
+	if (phase == Phase::kRunning)
+	{
+		DropCollectedRows();
+		pending.success = false;
+		pending.error = TakeError();
+	}
+	else
+	{
+		/* the reset failed, or something in the idle loop: not the command's error, but our end */
+		EmitErrorReport();
+		must_retire = true;
+	}
+	RollBack();
+	RESUME_INTERRUPTS();
+
+	if (phase == Phase::kIdle)
+		RetireWorker();
+	if (phase == Phase::kRunning)
+	{
+		phase = Phase::kResetting;
+		ResetSession(); /* an ERROR in here lands in the sigsetjmp of ServeCommands again */
+	}
+	ReportIdle();
+	FinishRecord();
+}
+
+} // namespace worker_pool

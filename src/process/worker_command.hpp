@@ -1,0 +1,39 @@
+/*
+ * worker_command.hpp
+ *	  One command in a worker, from the moment its slot is running to the moment its outcome is published.
+ */
+#pragma once
+
+#include <csignal>
+
+#include "process/worker.hpp"
+
+namespace worker_pool
+{
+
+/* SIGINTs received so far; written by the signal handler in worker.cpp. */
+extern volatile sig_atomic_t cancel_signals;
+
+/* Runs the command of this worker's slot and gives its outcome; raises what the command raises. */
+void RunAssignedCommand();
+
+/*
+ * The sigsetjmp landing of the worker: rolls back, publishes the error as the command's outcome, resets the
+ * session. Retires the process where the error was not a command's.
+ */
+void RecoverFromError();
+
+/* Leaves with exit code 0 (worker.cpp). */
+[[noreturn]] void RetireWorker();
+
+/* Inside a transaction: is everything that allows this process to run as at connect? (worker.cpp) */
+bool AuthorityStillHolds();
+
+/*
+ * Called by the executor inside the command's first transaction, before anything of the command is looked
+ * at. Does not return where the authority is gone: the command goes back to the head of its queue and the
+ * process retires.
+ */
+void CheckAuthorityBeforeCommand();
+
+} // namespace worker_pool
