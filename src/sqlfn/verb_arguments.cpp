@@ -1,0 +1,233 @@
+/*
+ * verb_arguments.cpp
+ *	  See verb_arguments.hpp. Runs in the session that calls an SQL function; nothing here touches the pool, so an
+ *	  error leaves nothing behind.
+ */
+#include "sqlfn/verb_arguments.hpp"
+
+#include "config/settings.hpp"
+#include "feature/authority.hpp"
+
+extern "C"
+{
+#include "common/int.h"
+}
+
+namespace worker_pool
+{
+
+/* What a statement's parameters are counted in by the protocol. */
+static constexpr int kMaxArgs = 65535;
+
+void
+EnterVerb()
+{
+	RequirePool();
+	if (InSecurityRestrictedOperation())
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("cannot use worker_pool within a security-restricted operation")));
+}
+
+/* 22004 */
+static void
+RefuseNull(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (PG_ARGISNULL(n))
+		ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+						errmsg("argument \"%s\" must not be null", argument)));
+}
+
+uint64
+ReadCommandId(FunctionCallInfo fcinfo, int n)
+{
+	RefuseNull(fcinfo, n, "id");
+	return static_cast<uint64>(PG_GETARG_INT64(n));
+}
+
+const char *
+ReadCommandText(FunctionCallInfo fcinfo, int n)
+{
+	RefuseNull(fcinfo, n, "command");
+	return text_to_cstring(PG_GETARG_TEXT_PP(n));
+}
+
+void
+ReadArgs(FunctionCallInfo fcinfo, int n, Request *request)
+{
+	request->arg_count = 0;
+	request->args = nullptr;
+	if (PG_ARGISNULL(n))
+		return;
+
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(n);
+
+	if (ARR_NDIM(array) == 0)
+		return;
+	if (ARR_NDIM(array) != 1)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("argument \"args\" must be a one-dimensional array")));
+
+	Datum *elements = nullptr;
+	bool *nulls = nullptr;
+	int count = 0;
+
+	deconstruct_array(array, TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls, &count);
+	if (count > kMaxArgs)
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_ARGUMENTS),
+						errmsg("a command can have at most %d arguments", kMaxArgs)));
+	request->arg_count = count;
+	request->args =
+		static_cast<const char **>(palloc(static_cast<Size>(count) * sizeof(const char *)));
+	for (int i = 0; i < count; i++)
+		request->args[i] = nulls[i] ? nullptr : TextDatumGetCString(elements[i]);
+}
+
+/* One scalar of the settings object as the text that SET would take; nullptr for null. */
+static const char *
+SettingValue(const JsonbValue &value, const char *name)
+{
+	switch (value.type)
+	{
+		case jbvNull:
+			return nullptr;
+		case jbvString:
+			return pnstrdup(value.val.string.val, static_cast<Size>(value.val.string.len));
+		case jbvNumeric:
+			return DatumGetCString(
+				DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
+		case jbvBool:
+			return value.val.boolean ? "on" : "off";
+		default:
+			break;
+	}
+	ereport(ERROR,
+			(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+			 errmsg("invalid value for setting \"%s\" in argument \"settings\"", name),
+			 errdetail("A value must be a string, a number, a boolean or null.")));
+	return nullptr;
+}
+
+void
+ReadSettings(FunctionCallInfo fcinfo, int n, Request *request)
+{
+	request->setting_count = 0;
+	request->settings = nullptr;
+	if (PG_ARGISNULL(n))
+		return;
+
+	Jsonb *object = PG_GETARG_JSONB_P(n);
+
+	if (!JB_ROOT_IS_OBJECT(object))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"settings\" must be a JSON object"),
+						errhint("For example: settings => '{\"work_mem\": \"64MB\"}'.")));
+	if (JB_ROOT_COUNT(object) == 0)
+		return;
+	request->settings = static_cast<SettingItem *>(
+		palloc(static_cast<Size>(JB_ROOT_COUNT(object)) * sizeof(SettingItem)));
+
+	JsonbIterator *iterator = JsonbIteratorInit(&object->root);
+	JsonbValue value;
+	JsonbIteratorToken token = WJB_DONE;
+
+	while ((token = JsonbIteratorNext(&iterator, &value, true)) != WJB_DONE)
+	{
+		SettingItem &item = request->settings[request->setting_count];
+
+		if (token == WJB_KEY)
+			item.name = pnstrdup(value.val.string.val, static_cast<Size>(value.val.string.len));
+		else if (token == WJB_VALUE)
+		{
+			item.value = SettingValue(value, item.name);
+			request->setting_count++;
+		}
+	}
+}
+
+Oid
+ReadDatabase(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? MyDatabaseId : ResolveDatabase(NameStr(*PG_GETARG_NAME(n)));
+}
+
+Oid
+ReadRole(FunctionCallInfo fcinfo, int n)
+{
+	return PG_ARGISNULL(n) ? GetUserId() : ResolveRole(NameStr(*PG_GETARG_NAME(n)));
+}
+
+static void
+RefuseInterval(const char *argument, const char *reason)
+{
+	ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+					errmsg("argument \"%s\" %s", argument, reason)));
+}
+
+int64
+ReadInterval(FunctionCallInfo fcinfo, int n, const char *argument, int64 default_ms)
+{
+	if (PG_ARGISNULL(n))
+		return default_ms;
+
+	const Interval *interval = PG_GETARG_INTERVAL_P(n);
+	int64 microseconds = 0;
+
+	/* what infinite intervals (17) are made of; before that, out of any range */
+	if (interval->month == PG_INT32_MAX || interval->month == PG_INT32_MIN)
+		RefuseInterval(argument, "must be finite");
+	if (interval->month != 0)
+		RefuseInterval(argument, "must not contain months or years, because their length varies");
+	if (pg_mul_s64_overflow(interval->day, USECS_PER_DAY, &microseconds) ||
+		pg_add_s64_overflow(microseconds, interval->time, &microseconds) ||
+		microseconds > INT64CONST(1000) * INT_MAX)
+		RefuseInterval(argument, "must not be longer than 24 days 20 hours");
+	if (microseconds < 0)
+		RefuseInterval(argument, "must not be negative");
+	return (microseconds + 999) / 1000;
+}
+
+int64
+ReadTimeout(FunctionCallInfo fcinfo, int n)
+{
+	return ReadInterval(fcinfo, n, "timeout", settings::default_timeout_ms);
+}
+
+const char *
+ReadName(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return nullptr;
+
+	const char *name = text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (strlen(name) >= NAMEDATALEN)
+		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
+						errmsg("argument \"name\" must not be longer than %d bytes",
+							   NAMEDATALEN - 1)));
+	return name;
+}
+
+bool
+ReadFlag(FunctionCallInfo fcinfo, int n)
+{
+	return !PG_ARGISNULL(n) && PG_GETARG_BOOL(n);
+}
+
+bool
+ReadErrorWhenFull(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return false;
+
+	const char *word = text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (strcmp(word, "queue") == 0)
+		return false;
+	if (strcmp(word, "error") != 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid value for argument \"on_full\": \"%s\"", word),
+						errhint("It can be 'queue' or 'error'.")));
+	return true;
+}
+
+} // namespace worker_pool
