@@ -51,10 +51,9 @@ else ifneq ($(SANITIZE),)
 $(error SANITIZE is "$(SANITIZE)": it can be undefined or address)
 endif
 
-# The server's flags are gcc's; clang does not know them all and -Werror would make an error of it.
-ifneq (,$(findstring clang,$(shell $(CXX) --version 2>/dev/null)))
-PG_CXXFLAGS += -Wno-unknown-warning-option
-endif
+# The server's flags are gcc's; clang does not know them all and -Werror would make an error of it. Asked
+# when it is used: only PGXS tells which compiler CXX is.
+PG_CXXFLAGS += $(if $(findstring clang,$(shell $(CXX) --version)),-Wno-unknown-warning-option)
 
 # Linked by the C++ compiler: PGXS would take the C compiler and miss libstdc++.
 override COMPILER = $(CXX) $(CXXFLAGS)
@@ -63,24 +62,24 @@ override with_llvm := no
 
 # --- tests ---------------------------------------------------------------------------------------------
 
+# Assigned at once (:=), so that PGXS, which asks ifdef, leaves out what has no tests.
 ifneq (,$(wildcard $(here)/test/schedule))
 # Not empty, so that PGXS runs pg_regress; expands to nothing, because the schedule names the tests.
 REGRESS = $(empty)
 REGRESS_OPTS = --schedule=$(here)/test/schedule
 else
-REGRESS = $(patsubst sql/%.sql,%,$(sort $(call in_here,sql/*.sql)))
+REGRESS := $(patsubst sql/%.sql,%,$(sort $(call in_here,sql/*.sql)))
 endif
 
-ISOLATION = $(patsubst test/isolation/specs/%.spec,%,$(sort $(call in_here,test/isolation/specs/*.spec)))
+ISOLATION := $(patsubst test/isolation/specs/%.spec,%,$(sort $(call in_here,test/isolation/specs/*.spec)))
 # The last --inputdir counts; PGXS itself passes the source folder.
 ISOLATION_OPTS = --inputdir=$(here)/test/isolation
 
-# PGXS runs prove in the source folder. These need a build with FAULTS=1.
-PROVE_TESTS = $(sort $(call in_here,test/tap/*.pl))
+# These need a build with FAULTS=1.
+PROVE_TESTS := $(sort $(call in_here,test/tap/*.pl))
 ifneq (,$(PROVE_TESTS))
 TAP_TESTS = 1
 endif
-PROVE_FLAGS += -I test/tap
 
 EXTRA_CLEAN = $(OBJS:.o=.d) build-flags
 
@@ -89,6 +88,9 @@ ifeq (,$(PGXS))
 $(error "$(PG_CONFIG) --pgxs" gives nothing: install the server's development files, or set PG_CONFIG)
 endif
 include $(PGXS)
+
+# PGXS runs prove in the source folder, and sets this one itself.
+PROVE_FLAGS += -I test/tap
 
 # --- rules ---------------------------------------------------------------------------------------------
 

@@ -25,8 +25,8 @@ OpenRow(Oid extension, Snapshot snapshot)
 	ExtensionScan row = {};
 	ScanKeyData key;
 
-	ScanKeyInit(
-		&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ, ObjectIdGetDatum(extension));
+	ScanKeyInit(&key, Anum_pg_extension_oid, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(extension));
 	row.relation = table_open(ExtensionRelationId, AccessShareLock);
 	row.scan = systable_beginscan(row.relation, ExtensionOidIndexId, true, snapshot, 1, &key);
 	row.tuple = systable_getnext(row.scan);
@@ -54,8 +54,8 @@ InstalledVersion()
 	if (HeapTupleIsValid(row.tuple))
 	{
 		bool is_null = false;
-		const Datum value = heap_getattr(
-			row.tuple, Anum_pg_extension_extversion, RelationGetDescr(row.relation), &is_null);
+		const Datum value = heap_getattr(row.tuple, Anum_pg_extension_extversion,
+										 RelationGetDescr(row.relation), &is_null);
 
 		version = is_null ? pstrdup("") : TextDatumGetCString(value);
 	}

@@ -35,66 +35,17 @@
  */
 #include "core/allocation.hpp"
 
-#include "core/slot_ledger.hpp"
+#include "core/planner.hpp"
 
 #include <algorithm>
 #include <climits>
 #include <new>
 
-namespace worker_pool
+namespace worker_pool::policy
 {
 
 namespace
 {
-
-/* A worker that has not left after so long may hang: it stops counting as "about to be free". */
-constexpr std::int64_t kLeavePatienceUs = INT64_C(5000000);
-/* The least time between two workers that one pair asks to give way. */
-constexpr std::int64_t kAskAgainUs = INT64_C(1000000);
-
-constexpr int kNoIndex = -1;
-
-/* What can be done with a slot. */
-enum class Use : std::uint8_t
-{
-	kFixed, /* free, starting, or leaving now or later */
-	kIdle,	/* can be evicted */
-	kBusy,	/* can be asked to give way */
-};
-
-struct SlotNote
-{
-	Membership member;
-	Use use;
-};
-
-struct DemandNote
-{
-	Membership member;
-	int limit[kLimitedScopes];
-	int need;
-	int got;
-	bool overdue;
-	bool starving; /* overdue and without any worker */
-	std::int64_t since_us;
-};
-
-std::int64_t
-Later(std::int64_t time_us, std::int64_t delay_us) noexcept
-{
-	if (delay_us <= 0)
-		return time_us;
-	return time_us > INT64_MAX - delay_us ? INT64_MAX : time_us + delay_us;
-}
-
-/* How long ago; 0 for a time to come (the clock was set back). */
-std::int64_t
-Elapsed(std::int64_t since_us, std::int64_t now_us) noexcept
-{
-	if (since_us >= now_us)
-		return 0;
-	return since_us < 0 && now_us > INT64_MAX + since_us ? INT64_MAX : now_us - since_us;
-}
 
 /*
  * Takes `count` elements from the front of the scratch memory; no type here is aligned more strictly than
@@ -110,56 +61,7 @@ Carve(unsigned char *&memory, std::size_t count) noexcept
 	return array;
 }
 
-class Planner
-{
-public:
-	Planner(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
-			const PolicyLimits &limits, Action *actions, int capacity, void *scratch) noexcept;
-	int Run(std::int64_t *wake_at_us) noexcept;
-
-private:
-	bool IsFull(const DemandNote &demand, int scope, Ledger ledger) const noexcept;
-	bool Fits(const DemandNote &demand, Ledger ledger) const noexcept;
-	void WakeAt(std::int64_t time_us) noexcept;
-	void Emit(ActionKind kind, int index) noexcept;
-
-	void LookAtSlots() noexcept;
-	void RetireIdle() noexcept;
-	void LookAtDemands() noexcept;
-	bool LookAtDemand(int index) noexcept;
-	void ServeInRounds() noexcept;
-	bool Serve(int index) noexcept;
-	void AskForRoom() noexcept;
-	void AskForRoom(int index) noexcept;
-
-	bool MakeRoom(const DemandNote &demand, Ledger ledger, bool for_real) noexcept;
-	int BestSlot(const DemandNote &demand, Ledger ledger) const noexcept;
-	int Relief(const DemandNote &demand, const SlotNote &slot, Ledger ledger) const noexcept;
-	bool MayTake(const DemandNote &demand, const SlotNote &slot, Ledger ledger) const noexcept;
-	bool Better(int a, int b, Ledger ledger) const noexcept;
-
-	const SlotView *const slots_;
-	const int slot_count_;
-	const DemandView *const demands_;
-	const int demand_count_;
-	const PolicyLimits &limits_;
-	Action *const actions_;
-	const int capacity_;
-
-	SlotLedger ledger_;
-	DemandNote *demand_notes_;
-	SlotNote *slot_notes_;
-	int *order_; /* demands to serve, in the order of service */
-	int *picks_; /* slots that MakeRoom has chosen */
-
-	int order_count_ = 0;
-	int action_count_ = 0;
-	int idle_count_ = 0; /* slots that can be evicted */
-	int busy_count_ = 0; /* slots that can be asked to give way */
-	bool full_ = false;	 /* an action found no place in actions_ */
-	bool promised_ = false;
-	std::int64_t wake_at_us_ = INT64_MAX;
-};
+} // namespace
 
 Planner::Planner(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
 				 const PolicyLimits &limits, Action *actions, int capacity, void *scratch) noexcept
@@ -185,7 +87,7 @@ int
 Planner::Run(std::int64_t *wake_at_us) noexcept
 {
 	LookAtSlots();
-	RetireIdle();
+	Retire();
 	if (limits_.enabled)
 	{
 		LookAtDemands();
@@ -283,32 +185,38 @@ Planner::LookAtSlots() noexcept
 	}
 }
 
-/* Sends away who was idle for too long, and all who are idle while the pool is switched off. */
+/*
+ * Sends away who was idle for too long, all who are idle while the pool is switched off, and whoever is too
+ * many in a database since its limit was lowered.
+ */
 void
-Planner::RetireIdle() noexcept
+Planner::Retire() noexcept
 {
 	for (int i = 0; i < slot_count_; ++i)
 	{
 		SlotNote &note = slot_notes_[i];
+		const bool idle = note.use == Use::kIdle;
+		const bool too_many =
+			limits_.enabled && limits_.per_database > 0 && note.use != Use::kFixed &&
+			ledger_.At(note.member, kDatabase).count[kLater] > limits_.per_database;
+		const bool waits = limits_.enabled &&
+						   Elapsed(slots_[i].since_us, limits_.now_us) < limits_.idle_timeout_us;
 
-		if (note.use != Use::kIdle)
-			continue;
-		if (limits_.enabled &&
-			Elapsed(slots_[i].since_us, limits_.now_us) < limits_.idle_timeout_us)
-		{
+		if (idle && waits && !too_many)
 			WakeAt(Later(slots_[i].since_us, limits_.idle_timeout_us));
+		if (!too_many && (!idle || waits))
 			continue;
-		}
 		if (action_count_ >= capacity_)
 		{
 			full_ = true;
 			return;
 		}
-		Emit(ActionKind::kEvict, i);
+		Emit(idle ? ActionKind::kEvict : ActionKind::kGiveWay, i);
 		note.use = Use::kFixed;
-		--idle_count_;
-		--ledger_.At(note.member, kPair).idle;
-		ledger_.Enter(note.member, kSoon, -1);
+		--(idle ? idle_count_ : busy_count_);
+		if (idle)
+			--ledger_.At(note.member, kPair).idle;
+		ledger_.Enter(note.member, idle ? kSoon : kLater, -1);
 	}
 }
 
@@ -360,8 +268,7 @@ Planner::LookAtDemands() noexcept
 		if (LookAtDemand(i))
 			order_[order_count_++] = i;
 	}
-	std::sort(order_,
-			  order_ + order_count_,
+	std::sort(order_, order_ + order_count_,
 			  [this](int a, int b)
 			  {
 				  const DemandNote &note_a = demand_notes_[a];
@@ -430,182 +337,18 @@ Planner::Serve(int index) noexcept
 	return false;
 }
 
-/* Lets those who got nothing, and whose pair has nothing coming, ask busy workers to give way. */
-void
-Planner::AskForRoom() noexcept
+} // namespace worker_pool::policy
+
+namespace worker_pool
 {
-	for (int i = 0; i < order_count_ && !full_; ++i)
-	{
-		const DemandNote &note = demand_notes_[order_[i]];
 
-		if (note.got == 0 && ledger_.At(note.member, kPair).starting == 0)
-			AskForRoom(order_[i]);
-	}
-}
-
-void
-Planner::AskForRoom(int index) noexcept
-{
-	const DemandNote &note = demand_notes_[index];
-
-	if (!note.overdue)
-	{
-		if (Fits(note, kLater) || MakeRoom(note, kLater, false))
-			WakeAt(Later(note.since_us, limits_.fairness_us));
-		return;
-	}
-
-	/* how many slots may be leaving for its sake by now */
-	const std::int64_t interval_us = std::max(limits_.fairness_us, kAskAgainUs);
-	const std::int64_t overdue_us =
-		Elapsed(note.since_us, limits_.now_us) - std::max(limits_.fairness_us, INT64_C(0));
-	const std::int64_t intervals = overdue_us / interval_us;
-	const int most = static_cast<int>(std::min<std::int64_t>(intervals + 1, slot_count_));
-
-	for (int asked = 0; asked < most; ++asked)
-	{
-		if (!Fits(note, kLater) && !MakeRoom(note, kLater, true))
-			return;
-		ledger_.Enter(note.member, kLater, 1);
-	}
-	if (most < slot_count_)
-		WakeAt(limits_.now_us + (interval_us - overdue_us % interval_us));
-}
-
-/* --- who makes room ------------------------------------------------------------------------------- */
-
-/*
- * Chooses slots whose leaving lets the demand fit on the ledger: all that is needed, or none. For kSoon
- * idle workers only, which are evicted; for kLater also busy ones, which are asked to give way (an idle
- * one among them is left for later: evicted now, its place would go to somebody else meanwhile). Not
- * for_real: only says whether it could.
- */
-bool
-Planner::MakeRoom(const DemandNote &demand, Ledger ledger, bool for_real) noexcept
-{
-	int pick_count = 0;
-	bool fits = false;
-
-	while (!(fits = Fits(demand, ledger)))
-	{
-		const int slot = BestSlot(demand, ledger);
-
-		if (slot == kNoIndex)
-			break;
-		if (for_real && action_count_ + pick_count >= capacity_)
-		{
-			full_ = true;
-			break;
-		}
-		picks_[pick_count++] = slot;
-		ledger_.Enter(slot_notes_[slot].member, ledger, -1);
-		slot_notes_[slot].use = Use::kFixed;
-	}
-
-	for (int i = 0; i < pick_count; ++i)
-	{
-		SlotNote &note = slot_notes_[picks_[i]];
-		const bool idle = slots_[picks_[i]].state == SlotState::kIdle;
-
-		if (!fits || !for_real)
-		{
-			ledger_.Enter(note.member, ledger, 1);
-			note.use = idle ? Use::kIdle : Use::kBusy;
-			continue;
-		}
-		--(idle ? idle_count_ : busy_count_);
-		if (ledger == kSoon)
-			Emit(ActionKind::kEvict, picks_[i]);
-		else if (!idle)
-			Emit(ActionKind::kGiveWay, picks_[i]);
-	}
-	return fits;
-}
-
-int
-Planner::BestSlot(const DemandNote &demand, Ledger ledger) const noexcept
-{
-	int best = kNoIndex;
-	int best_relief = 0;
-
-	if (idle_count_ == 0 && (ledger == kSoon || busy_count_ == 0))
-		return kNoIndex;
-	for (int i = 0; i < slot_count_; ++i)
-	{
-		const SlotNote &slot = slot_notes_[i];
-
-		if (!MayTake(demand, slot, ledger))
-			continue;
-
-		const int relief = Relief(demand, slot, ledger);
-
-		if (relief > best_relief ||
-			(relief > 0 && relief == best_relief && Better(i, best, ledger)))
-		{
-			best = i;
-			best_relief = relief;
-		}
-	}
-	return best;
-}
-
-/* May the demand have this slot emptied? */
-bool
-Planner::MayTake(const DemandNote &demand, const SlotNote &slot, Ledger ledger) const noexcept
-{
-	const bool own = slot.member.group[kPair] == demand.member.group[kPair];
-
-	if (slot.use == Use::kIdle)
-		return !own || demand.overdue;
-	if (slot.use != Use::kBusy || ledger != kLater || own)
-		return false;
-
-	/* A pair that has workers takes from another only where that still has as many afterwards. */
-	const Group &mine = ledger_.At(demand.member, kPair);
-	const Group &theirs = ledger_.At(slot.member, kPair);
-
-	return mine.count[kSoon] == 0 || theirs.count[kLater] > mine.count[kLater] + 1;
-}
-
-/* The number of exhausted limits of the demand against which the slot counts. */
-int
-Planner::Relief(const DemandNote &demand, const SlotNote &slot, Ledger ledger) const noexcept
-{
-	int relief = 0;
-
-	for (int scope = 0; scope < kLimitedScopes; ++scope)
-	{
-		if (slot.member.group[scope] == demand.member.group[scope] && IsFull(demand, scope, ledger))
-			++relief;
-	}
-	return relief;
-}
-
-/* Of two slots that relieve as much, is `a` to go rather than `b`? */
-bool
-Planner::Better(int a, int b, Ledger ledger) const noexcept
-{
-	const SlotNote &note_a = slot_notes_[a];
-	const SlotNote &note_b = slot_notes_[b];
-
-	if (note_a.use != note_b.use)
-		return note_a.use == Use::kIdle;
-	if (note_a.use == Use::kBusy)
-	{
-		const int slots_a = ledger_.At(note_a.member, kPair).count[ledger];
-		const int slots_b = ledger_.At(note_b.member, kPair).count[ledger];
-
-		if (slots_a != slots_b)
-			return slots_a > slots_b;
-	}
-	return slots_[a].since_us < slots_[b].since_us;
-}
-
-} // namespace
+/* --- the interface --------------------------------------------------------------------------------- */
 
 std::size_t
 PolicyScratchSize(int slot_count, int demand_count) noexcept
 {
+	using namespace policy;
+
 	static_assert(alignof(Group) >= alignof(DemandNote) &&
 				  alignof(DemandNote) >= alignof(SlotNote) && alignof(SlotNote) >= alignof(int));
 	static_assert(sizeof(DemandNote) % alignof(SlotNote) == 0 &&
@@ -621,7 +364,8 @@ PlanActions(const SlotView *slots, int slot_count, const DemandView *demands, in
 			const PolicyLimits &limits, Action *actions, int capacity, std::int64_t *wake_at_us,
 			void *scratch) noexcept
 {
-	Planner planner(slots, slot_count, demands, demand_count, limits, actions, capacity, scratch);
+	policy::Planner planner(slots, slot_count, demands, demand_count, limits, actions, capacity,
+							scratch);
 
 	return planner.Run(wake_at_us);
 }

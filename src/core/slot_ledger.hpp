@@ -16,7 +16,7 @@
 #include <cstdint>
 #include <new>
 
-namespace worker_pool
+namespace worker_pool::policy
 {
 
 /* What a slot counts against. The first three can have limits. */
@@ -82,10 +82,8 @@ public:
 
 	Membership Find(std::uint32_t database, std::uint32_t role, std::uint64_t fresh_id) noexcept
 	{
-		return {{FindGroup(kPool, 0, 0, 0),
-				 FindGroup(kDatabase, database, 0, 0),
-				 FindGroup(kRole, 0, role, 0),
-				 FindGroup(kPair, database, role, fresh_id)}};
+		return {{FindGroup(kPool, 0, 0, 0), FindGroup(kDatabase, database, 0, 0),
+				 FindGroup(kRole, 0, role, 0), FindGroup(kPair, database, role, fresh_id)}};
 	}
 
 	/* Enters a change in all four groups, on this ledger and those after it. */
@@ -132,4 +130,4 @@ private:
 	std::size_t mask_ = 0;
 };
 
-} // namespace worker_pool
+} // namespace worker_pool::policy

@@ -55,24 +55,24 @@ enum class StopReason : std::uint8_t
 /* [from][to] */
 inline constexpr bool kSlotMoves[kSlotStateCount][kSlotStateCount] = {
 	/* from \ to:     free   starting idle   assigned running stopping */
-	/* kFree */		{false, true, false, false, false, false},
+	/* kFree */ {false, true, false, false, false, false},
 	/* kStarting */ {true, false, true, false, true, true},
-	/* kIdle */		{true, false, false, true, false, true},
+	/* kIdle */ {true, false, false, true, false, true},
 	/* kAssigned */ {true, false, false, false, true, true},
-	/* kRunning */	{true, false, true, false, true, true},
+	/* kRunning */ {true, false, true, false, true, true},
 	/* kStopping */ {true, false, false, false, false, false},
 };
 
 /* [from][to] */
 inline constexpr bool kCommandMoves[kCommandStateCount][kCommandStateCount] = {
 	/* from \ to:      vacant queued running succeeded failed cancelled lost */
-	/* kVacant */	 {false, true, true, false, false, false, false},
-	/* kQueued */	 {true, false, true, false, true, true, false},
-	/* kRunning */	 {false, true, false, true, true, true, true},
+	/* kVacant */ {false, true, true, false, false, false, false},
+	/* kQueued */ {true, false, true, false, true, true, false},
+	/* kRunning */ {false, true, false, true, true, true, true},
 	/* kSucceeded */ {true, false, false, false, false, false, false},
-	/* kFailed */	 {true, false, false, false, false, false, false},
+	/* kFailed */ {true, false, false, false, false, false, false},
 	/* kCancelled */ {true, false, false, false, false, false, false},
-	/* kLost */		 {true, false, false, false, false, false, false},
+	/* kLost */ {true, false, false, false, false, false, false},
 };
 
 constexpr bool

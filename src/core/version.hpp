@@ -13,7 +13,7 @@ namespace worker_pool
 /* Also default_version of worker_pool.control. */
 inline constexpr char kVersion[] = "1.0";
 
-enum class Service : unsigned char
+enum class VersionMatch : unsigned char
 {
 	kServed,
 	kTooOld,  /* ALTER EXTENSION ... UPDATE */
@@ -37,26 +37,26 @@ ReadNumber(const char **text)
 }
 
 /* Does a library of version `library` serve SQL objects of version `objects`? */
-constexpr Service
-ServiceOf(const char *library, const char *objects)
+constexpr VersionMatch
+MatchVersion(const char *library, const char *objects)
 {
 	const int library_major = ReadNumber(&library);
 	const int objects_major = ReadNumber(&objects);
 
 	if (library_major < 0 || objects_major < 0 || *library++ != '.' || *objects++ != '.')
-		return Service::kUnknown;
+		return VersionMatch::kUnknown;
 
 	const int library_minor = ReadNumber(&library);
 	const int objects_minor = ReadNumber(&objects);
 
 	if (library_minor < 0 || objects_minor < 0 || *library != '\0' || *objects != '\0')
-		return Service::kUnknown;
+		return VersionMatch::kUnknown;
 	if (objects_major != library_major)
-		return objects_major < library_major ? Service::kTooOld : Service::kTooNew;
-	return objects_minor <= library_minor ? Service::kServed : Service::kTooNew;
+		return objects_major < library_major ? VersionMatch::kTooOld : VersionMatch::kTooNew;
+	return objects_minor <= library_minor ? VersionMatch::kServed : VersionMatch::kTooNew;
 }
 
-static_assert(ServiceOf("1.2", "1.0") == Service::kServed);
-static_assert(ServiceOf(kVersion, kVersion) == Service::kServed);
+static_assert(MatchVersion("1.2", "1.0") == VersionMatch::kServed);
+static_assert(MatchVersion(kVersion, kVersion) == VersionMatch::kServed);
 
 } // namespace worker_pool

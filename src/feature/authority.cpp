@@ -370,8 +370,7 @@ ReadSettings(bool apply)
 
 	for (int i = 0; i < kSettingRows; i++)
 	{
-		versions.rows[i] =
-			ReadSettingVersion(relation, snapshot, keys[i].database, keys[i].role);
+		versions.rows[i] = ReadSettingVersion(relation, snapshot, keys[i].database, keys[i].role);
 		if (apply)
 			ApplySetting(snapshot, keys[i].database, keys[i].role, relation, keys[i].source);
 	}

@@ -30,12 +30,16 @@ DropUnsentRequest()
 	FreeShared(chunk);
 }
 
+/* This process's entry, from its first wait on. */
+static Waiter *my_waiter = nullptr;
+
 void
 BeginWait(uint64 command_id, bool may_time_out, TimestampTz since)
 {
 	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
 	Waiter &waiter = WaiterAt(compat::MyProcIndex());
 
+	my_waiter = &waiter;
 	waiter.may_time_out = may_time_out;
 	waiter.command_id = command_id;
 	waiter.since = since;
@@ -45,7 +49,8 @@ BeginWait(uint64 command_id, bool may_time_out, TimestampTz since)
 void
 EndWait()
 {
-	WaiterAt(compat::MyProcIndex()).pid = 0;
+	if (my_waiter != nullptr)
+		my_waiter->pid = 0;
 }
 
 /* Under the lock: the private record is nobody's any more. What must be freed is returned. */

@@ -20,7 +20,7 @@ namespace worker_pool
 /* What a stop did, to be completed without the lock. */
 struct Stopped
 {
-	bool found;	  /* the record was there and not finished */
+	bool found;	   /* the record was there and not finished */
 	bool finished; /* it was queued and is over now */
 	int index;
 	int submitter_proc;

@@ -108,8 +108,9 @@ CouldStart(const Submission &submission, int role_limit, SlotView *views)
 	{
 		const WorkerSlot &slot = SlotAt(i);
 
-		views[i] = {slot.target.database, slot.target.role,	 slot.target.fresh_id,	   slot.state,
-					slot.kind,			  slot.give_way,	 slot.state_changed_at};
+		views[i] = {slot.target.database, slot.target.role, slot.target.fresh_id,
+					slot.state,			  slot.kind,		slot.give_way,
+					slot.state_changed_at};
 	}
 	return !IsBlocked(submission.database) &&
 		   CouldStartNow(views, SlotCount(), pool->queued_total, submission.database,

@@ -32,10 +32,10 @@ namespace worker_pool
 struct WaitInProgress
 {
 	CommandRef command;
-	bool is_private;		/* latch instead of condition variable */
-	TimestampTz deadline;	/* DT_NOEND = none */
-	TimestampTz look_at;	/* when to look for a knot */
-	bool stuck;				/* the last look found one */
+	bool is_private;			/* latch instead of condition variable */
+	TimestampTz deadline;		/* DT_NOEND = none */
+	TimestampTz look_at;		/* when to look for a knot */
+	bool stuck;					/* the last look found one */
 	MemoryContext knot_context; /* for the looks; nullptr before the first */
 };
 
@@ -75,8 +75,8 @@ Sleep(const WaitInProgress &wait, TimestampTz now)
 	const uint32 event = compat::WaitEvent("WorkerPoolCommand", &event_cache);
 	const TimestampTz until = std::min(wait.deadline, wait.look_at);
 	/* rounded up, and at most a day at a time: PostgreSQL's own waits take an int's worth */
-	const long timeout_ms = static_cast<long>(
-		std::clamp<int64>((until - now + 999) / 1000, 1, INT64CONST(86400000)));
+	const long timeout_ms =
+		static_cast<long>(std::clamp<int64>((until - now + 999) / 1000, 1, INT64CONST(86400000)));
 
 	/* outside of a statement (await_worker) nothing may be held back from VACUUM */
 	if (!ActiveSnapshotSet())
@@ -102,7 +102,8 @@ LookForKnot(WaitInProgress *wait)
 
 	MemoryContext const old_context = MemoryContextSwitchTo(wait->knot_context);
 	char *chain = nullptr;
-	const bool stuck = FindDeadlock(&chain);
+	/* no C++ exception may pass the PG_TRY that we are in */
+	const bool stuck = EnterCpp([&chain]() { return FindDeadlock(&chain); });
 
 	if (stuck && wait->stuck)
 		RaiseDeadlock(chain);
@@ -162,11 +163,24 @@ EnterWaiters(const CommandRef &command, bool may_time_out, Oid *queued_for)
 	return true;
 }
 
+/* Enters the waiters of a public record and waits. False when the limit came first. */
+static bool
+WaitAmongOthers(WaitInProgress *wait)
+{
+	const bool may_time_out = wait->deadline != DT_NOEND;
+	Oid queued_for = InvalidOid;
+
+	if (!EnterWaiters(wait->command, may_time_out, &queued_for))
+		return true;
+	if (!may_time_out)
+		RefuseClosedByMe(queued_for);
+	return WaitUntilOver(wait);
+}
+
 bool
 WaitForCommand(const CommandRef &command, int64 timeout_ms)
 {
 	WaitInProgress wait = {};
-	Oid queued_for = InvalidOid;
 	volatile bool over = false;
 
 	PrepareSession();
@@ -177,14 +191,7 @@ WaitForCommand(const CommandRef &command, int64 timeout_ms)
 	{
 		/* first the condition variable, then the look: a broadcast in between is not lost */
 		ConditionVariablePrepareToSleep(&CommandAt(command.index).finished);
-		if (!EnterWaiters(command, timeout_ms >= 0, &queued_for))
-			over = true;
-		else
-		{
-			if (timeout_ms < 0)
-				RefuseClosedByMe(queued_for);
-			over = WaitUntilOver(&wait);
-		}
+		over = WaitAmongOthers(&wait);
 	}
 	PG_FINALLY();
 	{

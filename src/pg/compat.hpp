@@ -166,6 +166,17 @@ ConvertPrefix([[maybe_unused]] Oid function, [[maybe_unused]] int from, [[maybe_
 #endif
 }
 
+/* Under the current resource owner; 0 or less when there is no such file. */
+inline File
+OpenTemporaryFileForReading(const char *path)
+{
+#if PG_VERSION_NUM >= 140000
+	return PathNameOpenTemporaryFile(path, O_RDONLY);
+#else
+	return PathNameOpenTemporaryFile(path);
+#endif
+}
+
 inline void
 ResetQueryId()
 {

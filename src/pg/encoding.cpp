@@ -47,13 +47,9 @@ ToServerEncoding(const char *text, int length, int encoding)
 	{
 		CHECK_FOR_INTERRUPTS();
 
-		const int converted = compat::ConvertPrefix(function,
-													encoding,
-													server_encoding,
-													text + done,
-													std::min(length - done, kPart),
-													part,
-													sizeof(part));
+		const int converted =
+			compat::ConvertPrefix(function, encoding, server_encoding, text + done,
+								  std::min(length - done, kPart), part, sizeof(part));
 
 		appendStringInfoString(&result, part);
 		done += converted;

@@ -40,8 +40,7 @@ BaseFolder(char *path)
 static void
 FolderName(char *name, Size size)
 {
-	snprintf(name, size, WP_SPILL_PREFIX "%016llx",
-			 static_cast<unsigned long long>(pool->epoch));
+	snprintf(name, size, WP_SPILL_PREFIX "%016llx", static_cast<unsigned long long>(pool->epoch));
 }
 
 static void

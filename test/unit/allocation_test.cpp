@@ -7,6 +7,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstddef>
 #include <random>
 #include <vector>
 
@@ -36,16 +38,14 @@ struct Scene
 	}
 
 	/* Times are seconds ago. */
-	int
-	Slot(std::uint32_t database, std::uint32_t role, SlotState state, double since = 0)
+	int Slot(std::uint32_t database, std::uint32_t role, SlotState state, double since = 0)
 	{
 		slots.push_back({database, role, 0, state, SlotKind::kCommand, false, Ago(since)});
 		return static_cast<int>(slots.size()) - 1;
 	}
 
-	int
-	Demand(std::uint32_t database, std::uint32_t role, int queued, double oldest = 0,
-		   int role_limit = 0)
+	int Demand(std::uint32_t database, std::uint32_t role, int queued, double oldest = 0,
+			   int role_limit = 0)
 	{
 		const auto index = demands.size();
 
@@ -54,14 +54,12 @@ struct Scene
 		return static_cast<int>(index);
 	}
 
-	static std::int64_t
-	Ago(double seconds)
+	static std::int64_t Ago(double seconds)
 	{
 		return kNowUs - static_cast<std::int64_t>(seconds * kSecond);
 	}
 
-	Scene &
-	Plan(int capacity = -1)
+	Scene &Plan(int capacity = -1)
 	{
 		const int slot_count = static_cast<int>(slots.size());
 		const int demand_count = static_cast<int>(demands.size());
@@ -78,8 +76,7 @@ struct Scene
 	}
 
 	/* The indexes of the actions of one kind, in their order. */
-	std::vector<int>
-	Of(ActionKind kind) const
+	std::vector<int> Of(ActionKind kind) const
 	{
 		std::vector<int> indexes;
 
@@ -91,20 +88,17 @@ struct Scene
 		return indexes;
 	}
 
-	std::vector<int>
-	Starts() const
+	std::vector<int> Starts() const
 	{
 		return Of(ActionKind::kStart);
 	}
 
-	std::vector<int>
-	Evicts() const
+	std::vector<int> Evicts() const
 	{
 		return Of(ActionKind::kEvict);
 	}
 
-	std::vector<int>
-	GiveWays() const
+	std::vector<int> GiveWays() const
 	{
 		return Of(ActionKind::kGiveWay);
 	}
@@ -321,6 +315,20 @@ TEST(Allocation, NobodyIsEvictedInVain)
 	EXPECT_TRUE(scene.Plan().actions.empty());
 }
 
+TEST(Allocation, LoweredDatabaseLimitIsComeDownTo)
+{
+	Scene scene;
+
+	scene.limits.per_database = 1;
+	scene.Slot(1, 1, SlotState::kIdle, 1);
+	scene.Slot(1, 2, SlotState::kRunning, 1);
+	scene.Slot(1, 3, SlotState::kRunning, 1);
+	scene.Slot(2, 1, SlotState::kRunning, 1);
+	scene.Plan();
+	EXPECT_EQ(scene.Evicts(), (Indexes{0}));
+	EXPECT_EQ(scene.GiveWays(), (Indexes{1}));
+}
+
 /* --- eviction ------------------------------------------------------------------------------------- */
 
 TEST(Allocation, LongestIdleMakesRoom)
@@ -521,9 +529,10 @@ TEST(Allocation, LimitsDecideWhoCanHelp)
 {
 	Scene scene(1);
 
-	scene.limits.per_database = 1;
+	scene.limits.per_database = 2;
 	scene.Slot(2, 2, SlotState::kRunning, 50);
 	scene.Slot(2, 2, SlotState::kRunning, 50);
+	scene.Slot(1, 2, SlotState::kRunning, 3);
 	const int helps = scene.Slot(1, 2, SlotState::kRunning, 5);
 	scene.Demand(1, 1, 1, 1);
 	EXPECT_EQ(scene.Plan().GiveWays(), (Indexes{helps}));
@@ -539,6 +548,7 @@ TEST(Allocation, PairWithWorkersTakesOnlyFromAMuchLargerOne)
 	scene.Demand(1, 1, 9, 100);
 	EXPECT_TRUE(scene.Plan().actions.empty());
 	scene.Slot(2, 1, SlotState::kRunning, 5);
+	scene.limits.slots = 4;
 	EXPECT_EQ(scene.Plan().GiveWays().size(), 1U);
 }
 

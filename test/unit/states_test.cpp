@@ -111,7 +111,7 @@ TEST(CommandStates, FinishedOnesOnlyBecomeVacant)
 TEST(StateNames, AreTheWordsOfTheViews)
 {
 	const char *const slots[] = {"free", "starting", "idle", "running", "running", "stopping"};
-	const char *const commands[] = {"vacant", "queued",    "running", "succeeded",
+	const char *const commands[] = {"vacant", "queued",	   "running", "succeeded",
 									"failed", "cancelled", "lost"};
 
 	for (std::size_t i = 0; i < kSlotStateCount; ++i)
