@@ -196,9 +196,7 @@ NeedNode(Picture *picture, Place place, int pid, Oid oid)
 	const bool is_process = place == Place::kProcess;
 
 	picture->nodes[index] = {pid, WaitKind::kLive, false, 0, 0, 0};
-	picture->notes[index] = {place,
-							 oid,
-							 is_process ? FindWaiter(*picture, pid) : kNone,
+	picture->notes[index] = {place, oid, is_process ? FindWaiter(*picture, pid) : kNone,
 							 is_process ? FindSlot(*picture, pid) : kNone};
 	return index;
 }
@@ -317,8 +315,7 @@ DrawSet(Picture *picture, int node)
 	for (int i = 0; i < picture->slot_count; ++i)
 	{
 		if (IsInSet(picture->slots[i], set))
-			AddTarget(picture,
-					  node,
+			AddTarget(picture, node,
 					  NeedNode(picture, Place::kProcess, picture->slots[i].pid, InvalidOid));
 	}
 }
@@ -389,12 +386,14 @@ AppendQueue(StringInfo chain, const Picture &picture, const NodeNote &set)
 	{
 		case Place::kDatabaseSlots:
 			appendStringInfo(chain,
-							 "its database has all %d workers that it may have.",
+							 "its database has all %d workers that "
+							 "worker_pool.max_workers_per_database allows.",
 							 CountTaken(picture, set.place, set.oid));
 			break;
 		case Place::kRoleSlots:
 			appendStringInfo(chain,
-							 "its role has all %d workers that it may have.",
+							 "its role has all %d workers that "
+							 "worker_pool.max_workers_per_role allows.",
 							 CountTaken(picture, set.place, set.oid));
 			break;
 		case Place::kPoolSlots:
@@ -416,8 +415,8 @@ AppendEdge(StringInfo chain, const Picture &picture, int index, const bool *stuc
 		appendStringInfoChar(chain, '\n');
 	appendStringInfo(chain, "Process %d ", node.pid);
 	if (note.slot != kNone && picture.slots[note.slot].command_id != 0)
-		appendStringInfo(
-			chain, "runs command " UINT64_FORMAT " and ", picture.slots[note.slot].command_id);
+		appendStringInfo(chain, "runs command " UINT64_FORMAT " and ",
+						 picture.slots[note.slot].command_id);
 
 	if (note.waiter == kNone)
 	{
@@ -502,8 +501,7 @@ FindDeadlock(char **chain)
 		WaitScratch scratch = {static_cast<bool *>(palloc(flags)),
 							   static_cast<bool *>(palloc(flags)),
 							   static_cast<bool *>(palloc(flags)),
-							   static_cast<int *>(palloc(sizeof(int) * picture.node_count)),
-							   0};
+							   static_cast<int *>(palloc(sizeof(int) * picture.node_count)), 0};
 
 		give_up = ShouldGiveUp(graph, self, &scratch);
 		if (give_up)
@@ -522,9 +520,9 @@ RaiseDeadlock(const char *chain)
 			 errmsg("deadlock detected: this wait for a command of worker_pool can never end"),
 			 errdetail_internal("%s", chain),
 			 errhint("Commands that wait for commands need slots for all of them: raise "
-					 "worker_pool.max_workers. A session that waits inside a statement keeps its "
-					 "locks and its snapshot: commit first, and wait with CALL "
-					 "worker_pool.await_worker(id).")));
+					 "worker_pool.max_workers, or the limit named above. A session that waits "
+					 "inside a statement keeps its locks and its snapshot: commit first, and wait "
+					 "with CALL worker_pool.await_worker(id).")));
 	pg_unreachable();
 }
 

@@ -145,8 +145,9 @@ IsSameEverywhere(Oid type)
 		   kind != TYPTYPE_PSEUDO;
 }
 
+/* `more` is what else than the hint's first advice would help. */
 [[noreturn]] static void
-RaiseReadElsewhere(const OutcomeHeader &header, const char *detail)
+RaiseReadElsewhere(const OutcomeHeader &header, const char *detail, const char *more)
 {
 	const char *const database = get_database_name(header.database);
 
@@ -158,8 +159,7 @@ RaiseReadElsewhere(const OutcomeHeader &header, const char *detail)
 			 errdetail("%s", detail),
 			 database == nullptr
 				 ? 0
-				 : errhint("Read it from database \"%s\", or cast the columns to text in the command.",
-						   database)));
+				 : errhint("Read it from database \"%s\"%s.", database, more)));
 	pg_unreachable();
 }
 
@@ -167,13 +167,15 @@ void
 CheckForeignTuples(const OutcomeHeader &header, const ResultColumn *columns)
 {
 	if (header.encoding != GetDatabaseEncoding())
-		RaiseReadElsewhere(header, "It was made in a database with another encoding.");
+		RaiseReadElsewhere(header, "It was made in a database with another encoding.", "");
 	for (int i = 0; i < header.column_count; i++)
 		if (columns[i].type_name != nullptr || !IsSameEverywhere(columns[i].type))
 			RaiseReadElsewhere(
-				header, psprintf("Column \"%s\" has type %s, whose values mean something only "
-								 "in the database they were made in.",
-								 columns[i].name, TypeNameOf(columns[i])));
+				header,
+				psprintf("Column \"%s\" has type %s, whose values mean something only "
+						 "in the database they were made in.",
+						 columns[i].name, TypeNameOf(columns[i])),
+				", or cast the column to text in the command");
 }
 
 int

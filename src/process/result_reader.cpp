@@ -136,6 +136,7 @@ RaiseCommandError(int command)
 	if (record.state == CommandState::kSucceeded)
 		return;
 	Assert(IsFinished(record.state));
+	EmitNotices(command);
 	if (record.state == CommandState::kLost)
 		RaiseLost(record);
 	if (LoadOutcome(command, &outcome) && outcome.header.has_error)

@@ -6,8 +6,8 @@
  * The order of calls in a session, for a record that it has claimed (feature/submit.hpp), so that nobody
  * frees it meanwhile, and that is finished; inside a transaction, under a resource owner:
  *
- *		EmitNotices(command)		the messages of the command, whether it succeeded or not
- *		RaiseCommandError(command)	returns when it succeeded
+ *		RaiseCommandError(command)	returns when it succeeded; emits the notices before it raises
+ *		EmitNotices(command)		of a command that succeeded
  *		ReadTag(command)			run()
  *	 or	ReadRows(command, ...)		query(), worker_result(), worker_results(): once for each command, into one
  *									tuplestore
@@ -24,14 +24,14 @@ namespace worker_pool
 {
 
 /*
- * Emits the command's messages below ERROR in this session, each at its own level (the session's
- * client_min_messages applies), and a WARNING that counts those that were not kept.
+ * Emits the messages below ERROR in this session, each at its own level (the session's client_min_messages
+ * applies), and a WARNING that counts those that were not kept.
  */
 void EmitNotices(int command);
 /*
- * If the command did not succeed: raises its error with all fields (lost: 08006; cancelled: 57014). The
- * position in the command's text becomes the internal position in an internal query, because the text that
- * the caller's client sent is another one.
+ * If the command did not succeed: emits its notices, then raises its error with all fields (lost: 08006;
+ * cancelled: 57014). The position in the command's text becomes the internal position in an internal query,
+ * because the text that the caller's client sent is another one.
  */
 void RaiseCommandError(int command);
 /* The command tag, palloc'd. */

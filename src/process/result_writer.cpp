@@ -262,9 +262,6 @@ PublishSuccess(const char *tag)
 	{
 		SayNotKept(errno);
 		ForgetRows();
-		if (record.spilled)
-			RemoveSpill(record.id);
-		record.spilled = false;
 		record.rows = -1;
 		published = false;
 	}
@@ -282,12 +279,8 @@ PublishError(const ErrorData *error)
 	ForgetRows();
 	record.sqlstate = error->sqlerrcode;
 	SetBriefError(&record.brief, error->sqlerrcode, error->message, error->detail, error->hint);
-	if (!StoreBlob(GatherParts("", error)) && record.spilled)
-	{
-		/* the short form must do */
-		RemoveSpill(record.id);
-		record.spilled = false;
-	}
+	if (!StoreBlob(GatherParts("", error)))
+		ForgetRows(); /* the short form must do; away with a half-written file */
 	RESUME_INTERRUPTS();
 }
 

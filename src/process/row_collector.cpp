@@ -5,16 +5,13 @@
  * Each statement that returns rows goes through rStartup, receiveSlot for every row, rShutdown. rStartup
  * throws away what the statement before has left, so the last one's rows are the result.
  *
- * A row is formed straight in a static buffer of 64 kB. When that is full it goes to the record's file, which
- * is made at that moment. At rShutdown few rows stay in the buffer, for the blob; more of them follow into
- * the file, which is then closed. So the file is open only between two points of one portal's run: it belongs
- * to the resource owner that is current there and is closed in it, and a COMMIT inside the command never
- * meets it. It is a temporary file for the server: temp_file_limit counts it while it is open, log_temp_files
- * and pg_stat_database see it.
+ * A row is formed straight in a static buffer of 64 kB. When that is full it goes to the record's file
+ * (row_file.cpp), which is made at that moment. At rShutdown few rows stay in the buffer, for the blob; more of
+ * them follow into the file, which is then closed. So the file is open only between two points of one portal's
+ * run, under one resource owner, and a COMMIT inside the command never meets it.
  *
  * If something fails in between (row too large, disk full, a cancel), the ERROR aborts the transaction, which
- * closes the file; ForgetRows only unlinks it, for by then the File number may be another's. If the process
- * dies, the record, whose `spilled` was set before the file was made, takes the file with it.
+ * closes the file; ForgetRows only unlinks it.
  *
  * Row formats. A submitter in this database gets MinimalTuples that refer to nothing outside: values stored
  * out of line are fetched (what is compressed stays so), expanded objects are flattened by forming the tuple,
@@ -25,8 +22,8 @@
 #include "config/settings.hpp"
 #include "process/record_codec.hpp"
 #include "process/result_writer.hpp"
+#include "process/row_file.hpp"
 #include "process/transmission.hpp"
-#include "shmem/spill.hpp"
 
 extern "C"
 {
@@ -58,9 +55,6 @@ struct Collector
 	uint64 row_bytes;
 	Size buffered;
 
-	File file; /* open only inside one portal run; 0 = none */
-	uint64 file_bytes;
-
 	int32 column_count;
 
 	/* in statement_context; row_desc may be the statement's own and is gone when that has ended */
@@ -77,8 +71,6 @@ struct Collector
 
 static Collector now = {};
 
-/* --- the file ------------------------------------------------------------------------------------------ */
-
 static CommandRecord &
 Record()
 {
@@ -86,36 +78,10 @@ Record()
 }
 
 static void
-OpenRowFile()
-{
-	char path[kSpillPathSize];
-
-	/* before there is a file */
-	Record().spilled = true;
-	now.in_file = true;
-	now.file_bytes = 0;
-	EnsureSpillFolder();
-	SpillPath(Record().id, path);
-	now.file = PathNameCreateTemporaryFile(path, true);
-}
-
-/* Appends to the record's file. 53100 when the disk is full, 53400 past temp_file_limit. */
-static void
 WriteRows(char *bytes, Size length)
 {
-	if (now.file == 0)
-		OpenRowFile();
-	WP_FAULT("result.spill_write");
-
-	const auto written = FileWrite(now.file, bytes, static_cast<int>(length),
-								   static_cast<off_t>(now.file_bytes), WAIT_EVENT_BUFFILE_WRITE);
-
-	if (written < 0 || static_cast<Size>(written) != length)
-		ereport(ERROR,
-				(errcode_for_file_access(),
-				 errmsg("could not write the result of a worker_pool command to file \"%s\": %m",
-						FilePathName(now.file))));
-	now.file_bytes += length;
+	now.in_file = true;
+	AppendToRowFile(Record(), bytes, length);
 }
 
 static void
@@ -124,21 +90,6 @@ FlushBuffer()
 	if (now.buffered > 0)
 		WriteRows(buffer, now.buffered);
 	now.buffered = 0;
-}
-
-/* The file is whole: closes it and reports it, as ReportTemporaryFileUsage in storage/file/fd.c does. */
-static void
-CloseRowFile()
-{
-	char path[kSpillPathSize];
-
-	FileClose(now.file);
-	now.file = 0;
-	pgstat_report_tempfile(now.file_bytes);
-	if (log_temp_files < 0 || now.file_bytes / 1024 < static_cast<uint64>(log_temp_files))
-		return;
-	SpillPath(Record().id, path);
-	ereport(LOG, (errmsg("temporary file: path \"%s\", size " UINT64_FORMAT, path, now.file_bytes)));
 }
 
 /* --- one row ------------------------------------------------------------------------------------------- */
@@ -422,10 +373,10 @@ static void
 EndStatement(DestReceiver *self)
 {
 	(void) self;
-	if (now.file != 0 || now.buffered > now.inline_limit)
+	if (IsRowFileOpen() || now.buffered > now.inline_limit)
 		FlushBuffer();
-	if (now.file != 0)
-		CloseRowFile();
+	if (IsRowFileOpen())
+		CloseRowFile(Record());
 }
 
 static void
@@ -460,22 +411,18 @@ ForgetRows()
 	now.any = false;
 	now.rows = now.row_bytes = 0;
 	now.buffered = 0;
-	/* if it is open still, an ERROR came in between: the abort closes it, or has done so */
-	now.file = 0;
-	if (!now.in_file)
-		return;
 	now.in_file = false;
-	RemoveSpill(Record().id);
-	Record().spilled = false;
+	ForgetRowFile(Record());
 }
 
 void
 BeginRows(int command)
 {
-	const CommandRecord &record = CommandAt(command);
+	CommandRecord &record = CommandAt(command);
 
 	now = {};
 	now.command = command;
+	ForgetRowFile(record);
 	now.discard = record.discard_rows;
 	now.inline_limit = record.is_private ? kInlineRowsPrivate : kInlineRows;
 	now.format = record.submit_database == MyDatabaseId ? RowFormat::kTuples : RowFormat::kText;

@@ -6,8 +6,7 @@
  * Only the top level can reach the client: COPY FROM STDIN and TO STDOUT are refused by the server
  * itself inside functions (SPI, SQL, PL/pgSQL) and do not occur in rules. In a worker they would
  * use the postmaster's own standard input and output. LISTEN the server refuses in background
- * processes (from 13.5 and 14.1 on), but only when it is its turn; here nothing of the command has
- * run yet.
+ * processes by itself, but only when it is its turn; here nothing of the command has run yet.
  */
 #include "process/statement_checks.hpp"
 

@@ -217,6 +217,17 @@ CheckAuthorityWhileIdle()
 	RetireWorker();
 }
 
+void
+ReloadConfiguration()
+{
+	if (likely(!ConfigReloadPending))
+		return;
+	ConfigReloadPending = false;
+	ProcessConfigFile(PGC_SIGHUP);
+	/* what a text means may depend on a setting */
+	ForgetPlans();
+}
+
 enum class Look : uint8
 {
 	kNothing,
@@ -255,12 +266,7 @@ WaitForWork()
 	{
 		ResetLatch(MyLatch);
 		CHECK_FOR_INTERRUPTS();
-		if (ConfigReloadPending)
-		{
-			ConfigReloadPending = false;
-			ProcessConfigFile(PGC_SIGHUP);
-			ForgetPlans();
-		}
+		ReloadConfiguration();
 
 		const Look look = LookAtSlot();
 
@@ -298,7 +304,8 @@ ServeCommands()
 	{
 		if (SlotAt(my_slot).command == kNone)
 			WaitForWork();
-		RunAssignedCommand();
+		/* a C++ exception must become an ERROR while this frame, where it will land, still lives */
+		EnterCpp([]() { RunAssignedCommand(); });
 	}
 }
 

@@ -63,10 +63,15 @@ struct PendingOutcome
 
 static PendingOutcome pending = {};
 
-/* Waits until the SIGINT that stop_worker sent has arrived, and clears it. Bounded by half a second. */
+/*
+ * Takes the SIGINT that stop_worker sent, if it has not arrived yet, and clears it. The sender called kill()
+ * before it released the lock that we have held since, so the signal is pending, and a pending signal is
+ * delivered at the latest on return from a system call. Where a kernel should be slower, wait half a second.
+ */
 static void
 AbsorbLateCancel()
 {
+	(void) kill(MyProcPid, 0);
 	for (int i = 0; i < 50 && cancel_signals == cancels_at_start; i++)
 	{
 		(void) WaitLatch(MyLatch, WL_LATCH_SET | WL_TIMEOUT | WL_EXIT_ON_PM_DEATH, 10,
@@ -181,6 +186,7 @@ static void
 ReportIdle()
 {
 	debug_query_string = nullptr;
+	ShowActivity("idle");
 	pgstat_report_activity(STATE_IDLE, nullptr);
 }
 
@@ -209,6 +215,7 @@ RunAssignedCommand()
 	bool stopped_early = false;
 
 	phase = Phase::kRunning;
+	ReloadConfiguration();
 	pending = {};
 	must_retire = false;
 	authority_gone = false;

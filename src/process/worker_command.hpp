@@ -26,6 +26,9 @@ void RecoverFromError();
 /* Leaves with exit code 0 (worker.cpp). */
 [[noreturn]] void RetireWorker();
 
+/* Reads the configuration again if SIGHUP asked for it; between commands only (worker.cpp). */
+void ReloadConfiguration();
+
 /* Inside a transaction: is everything that allows this process to run as at connect? (worker.cpp) */
 bool AuthorityStillHolds();
 

@@ -258,6 +258,8 @@ FreeSlot(int index, const BriefError *brief, Leftovers *leftovers)
 
 	pair.slots--;
 	Assert(pair.slots >= 0);
+	if (slot.give_way)
+		pair.gave_way_at = GetCurrentTimestamp();
 	ReleasePairIfUnused(slot.pair);
 	slot.failed_target = slot.target;
 	slot.failed_registered_at = slot.registered_at;
