@@ -67,7 +67,7 @@ COMMENT ON FUNCTION worker_pool.wait_worker(pg_catalog.int8, pg_catalog."interva
 'Waits for the end of a command and returns its state: succeeded, failed, cancelled or lost; queued or running when the time-out came first. The outcome stays to be fetched; an interrupted wait leaves the command alone.
 
 id: what start_worker returned (42704 unknown, 22004 null).
-timeout: how long to wait; NULL and ''0'' wait without limit (22023 when negative or with months).
+timeout: how long to wait; NULL is worker_pool.default_timeout, ''0'' waits without limit (22023 when negative or with months).
 
 The caller''s statement holds a snapshot while it waits; CALL worker_pool.await_worker(id) waits without one. A wait that can never end fails with 40P01. Allowed to the owner, to members of the owner''s role and of pg_read_all_stats (42501).';
 
@@ -81,7 +81,7 @@ COMMENT ON PROCEDURE worker_pool.await_worker(pg_catalog.int8, pg_catalog."inter
 'Ends the current transaction and waits for the end of a command without holding a snapshot, so that commands such as CREATE INDEX CONCURRENTLY or VACUUM do not wait for their own caller. Returns when the command is finished or the time-out came first; worker_pool.wait_worker(id) tells which.
 
 id: what start_worker returned (42704 unknown, 22004 null).
-timeout: how long to wait; NULL and ''0'' wait without limit (22023 when negative or with months).
+timeout: how long to wait; NULL is worker_pool.default_timeout, ''0'' waits without limit (22023 when negative or with months).
 
 Cannot be called in a transaction block or from a function (25001). Allowed as wait_worker.';
 

@@ -231,8 +231,11 @@ copy_sources()
 {
 	rm -rf "$1"
 	mkdir -p "$1"
-	tar -C "$root_dir" --exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' -cf - . |
-		tar -C "$1" --no-same-owner -xf -
+	# Status 1 of tar: a file changed while it was read.
+	{
+		tar -C "$root_dir" --warning=no-file-changed \
+			--exclude=./.git --exclude=./build --exclude='*.o' --exclude='*.so' -cf - . || (($? == 1))
+	} | tar -C "$1" --no-same-owner -xf -
 	chmod -R u+w,go-w,a+rX "$1"
 }
 

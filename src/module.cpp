@@ -39,7 +39,8 @@ WarnWhenTooSmall()
 void
 _PG_init(void)
 {
-	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade || !IsPostmasterEnvironment)
+	if (!process_shared_preload_libraries_in_progress || IsBinaryUpgrade ||
+		!IsPostmasterEnvironment)
 		return;
 
 	worker_pool::settings::DefineSettings();

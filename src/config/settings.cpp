@@ -34,24 +34,23 @@ static void
 DefineSizes()
 {
 	DefineCustomIntVariable("worker_pool.max_workers", "Number of worker slots of the pool.",
-							"Each slot needs one of max_worker_processes.", &max_workers, 4, 1, 4096,
-							PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
-	DefineCustomIntVariable("worker_pool.max_databases",
-							"Number of databases that the pool keeps an entry for.", nullptr,
-							&max_databases, 1024, 1, 1000000, PGC_POSTMASTER, 0, nullptr, nullptr,
-							nullptr);
+							"Each slot needs one of max_worker_processes.", &max_workers, 4, 1,
+							4096, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable(
+		"worker_pool.max_databases", "Number of databases that the pool keeps an entry for.",
+		nullptr, &max_databases, 1024, 1, 1000000, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
 	DefineCustomIntVariable("worker_pool.max_queued_commands",
 							"Number of commands that may wait for a worker.", nullptr,
 							&max_queued_commands, 1024, 1, 1000000, PGC_POSTMASTER, 0, nullptr,
 							nullptr, nullptr);
 	DefineCustomIntVariable("worker_pool.keep_outcomes",
 							"Number of finished commands whose outcome waits to be fetched.",
-							"When there are more, the oldest are forgotten.", &keep_outcomes, 256, 1,
-							1000000, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
+							"When there are more, the oldest are forgotten.", &keep_outcomes, 256,
+							1, 1000000, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
 	DefineCustomIntVariable("worker_pool.shared_memory",
-							"Shared memory for texts, arguments, errors and small results.", nullptr,
-							&shared_memory_kb, 16 * 1024, 1024, 1024 * 1024 * 1024, PGC_POSTMASTER,
-							GUC_UNIT_KB, nullptr, nullptr, nullptr);
+							"Shared memory for texts, arguments, errors and small results.",
+							nullptr, &shared_memory_kb, 16 * 1024, 1024, 1024 * 1024 * 1024,
+							PGC_POSTMASTER, GUC_UNIT_KB, nullptr, nullptr, nullptr);
 }
 
 static void
@@ -63,16 +62,16 @@ DefineLimits()
 							 &enabled, true, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
 	DefineCustomIntVariable("worker_pool.reserved_workers",
 							"Number of slots that serve only start_worker, run and query.", nullptr,
-							&reserved_workers, 1, 0, 4096, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+							&reserved_workers, 1, 0, 4096, PGC_SIGHUP, 0, nullptr, nullptr,
+							nullptr);
 	DefineCustomIntVariable("worker_pool.max_workers_per_database",
 							"Number of workers that one database may have at a time.",
-							"Zero means no limit.", &max_workers_per_database, 0, 0, 4096, PGC_SIGHUP,
-							0, nullptr, nullptr, nullptr);
-	DefineCustomIntVariable("worker_pool.max_workers_per_role",
-							"Number of workers that one role may have at a time.",
-							"Zero means no limit. Takes effect by ALTER ROLE ... SET.",
-							&max_workers_per_role, 0, 0, 4096, PGC_SUSET, 0, nullptr, nullptr,
-							nullptr);
+							"Zero means no limit.", &max_workers_per_database, 0, 0, 4096,
+							PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable(
+		"worker_pool.max_workers_per_role", "Number of workers that one role may have at a time.",
+		"Zero means no limit. Takes effect by ALTER ROLE ... SET.", &max_workers_per_role, 0, 0,
+		4096, PGC_SUSET, 0, nullptr, nullptr, nullptr);
 	DefineCustomBoolVariable("worker_pool.allow_cross_database",
 							 "Whether roles that are no superusers may start commands in another "
 							 "database.",
@@ -87,17 +86,18 @@ DefineLimits()
 static void
 DefineTimes()
 {
-	DefineCustomIntVariable("worker_pool.idle_timeout",
-							"Time after which an idle worker leaves.", nullptr, &idle_timeout_ms,
-							60 * 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable("worker_pool.idle_timeout", "Time after which an idle worker leaves.",
+							nullptr, &idle_timeout_ms, 60 * 1000, 0, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MS, nullptr, nullptr, nullptr);
 	DefineCustomIntVariable("worker_pool.start_timeout",
-							"Time that a worker may take to start before its command fails.", nullptr,
-							&start_timeout_ms, 30 * 1000, 100, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
-							nullptr, nullptr, nullptr);
-	DefineCustomIntVariable("worker_pool.fairness_interval",
-							"Time after which a busy worker gives way to commands that wait elsewhere.",
-							nullptr, &fairness_interval_ms, 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
-							nullptr, nullptr, nullptr);
+							"Time that a worker may take to start before its command fails.",
+							nullptr, &start_timeout_ms, 30 * 1000, 100, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MS, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable(
+		"worker_pool.fairness_interval",
+		"Time after which a busy worker gives way to commands that wait elsewhere.", nullptr,
+		&fairness_interval_ms, 1000, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS, nullptr, nullptr,
+		nullptr);
 	DefineCustomIntVariable("worker_pool.default_timeout",
 							"Time that a command may run when its caller gave no timeout.",
 							"Zero means no limit.", &default_timeout_ms, 0, 0, INT_MAX, PGC_SIGHUP,

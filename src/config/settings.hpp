@@ -10,11 +10,11 @@ namespace worker_pool::settings
 {
 
 /* postmaster: fixed at server start, they size shared memory */
-extern int max_workers;			  /* slots */
-extern int max_databases;		  /* rows of the database table */
-extern int max_queued_commands;	  /* commands that wait for a worker */
-extern int keep_outcomes;		  /* finished commands whose outcome nobody fetched yet */
-extern int shared_memory_kb;	  /* texts, arguments, small results, errors */
+extern int max_workers;			/* slots */
+extern int max_databases;		/* rows of the database table */
+extern int max_queued_commands; /* commands that wait for a worker */
+extern int keep_outcomes;		/* finished commands whose outcome nobody fetched yet */
+extern int shared_memory_kb;	/* texts, arguments, small results, errors */
 
 /* reload */
 extern bool enabled;

@@ -11,7 +11,7 @@ namespace worker_pool
 {
 
 /* Names resolved; OIDs checked to exist. */
-Oid ResolveRole(const char *name);		/* 42704 */
+Oid ResolveRole(const char *name);	   /* 42704 */
 Oid ResolveDatabase(const char *name); /* 3D000 */
 
 /*

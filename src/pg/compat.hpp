@@ -153,8 +153,7 @@ ConvertPrefix([[maybe_unused]] Oid function, [[maybe_unused]] int from, [[maybe_
 {
 #if PG_VERSION_NUM >= 140000
 	return pg_do_encoding_conversion_buf(
-		function, from, to,
-		reinterpret_cast<unsigned char *>(const_cast<char *>(source)), length,
+		function, from, to, reinterpret_cast<unsigned char *>(const_cast<char *>(source)), length,
 		reinterpret_cast<unsigned char *>(dest), dest_size, true);
 #else
 	int done = 0;

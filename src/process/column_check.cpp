@@ -69,8 +69,9 @@ PairColumns(const ResultColumn *columns, int count, TupleDesc expected)
 		return targets;
 	ereport(ERROR,
 			(errcode(ERRCODE_DATATYPE_MISMATCH),
-			 errmsg("the result has %d columns, but the column definition list has %d", count,
-					declared),
+			 errmsg_plural("the result has %d column, but the column definition list has %d",
+						   "the result has %d columns, but the column definition list has %d",
+						   static_cast<unsigned long>(count), count, declared),
 			 count == 0 ? 0 : errdetail("The result is (%s).", ListColumns(columns, count)),
 			 errhint("Declare the columns as the command returns them.")));
 	pg_unreachable();

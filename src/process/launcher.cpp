@@ -18,8 +18,8 @@
  *
  * Death. An ERROR or a SIGTERM ends the process with exit code 1, and the postmaster starts another after
  * one second (exit code 0 would be for ever). The successor finds slots, records and queues in shared memory
- * and goes on from them: adoption is nothing but the first look. Processes registered by the predecessor are
- * known by their slots; those that never attach are reclaimed by start_timeout.
+ * and goes on from them: living workers are known by their slots, and the first look does the rest. Slots
+ * that the predecessor reserved and whose process has not attached are freed at once (AdoptSlots).
  */
 #include "process/launcher.hpp"
 
@@ -87,10 +87,16 @@ TakeSight(Sight *sight)
 			*dlist_container(CommandRecord, node, dlist_head_node(&pair.queue));
 
 		sight->targets[sight->demand_count] = pair.key;
-		sight->demands[sight->demand_count] = {
-			pair.key.database, pair.key.role, pair.key.fresh_id, oldest.submitted_at,
-			oldest.id,		   pair.queued,	  pair.role_limit,	 0,
-			IsBlocked(pair.key.database), pair.gave_way_at};
+		sight->demands[sight->demand_count] = {pair.key.database,
+											   pair.key.role,
+											   pair.key.fresh_id,
+											   oldest.submitted_at,
+											   oldest.id,
+											   pair.queued,
+											   pair.role_limit,
+											   0,
+											   IsBlocked(pair.key.database),
+											   pair.gave_way_at};
 		sight->demand_count++;
 	}
 }
@@ -193,8 +199,7 @@ Allocate(Sight *sight, TimestampTz now)
 			Evict(action.index);
 		else if (action.kind == ActionKind::kGiveWay)
 			AskToGiveWay(action.index);
-		else if (action.kind == ActionKind::kStart &&
-				 StillWanted(sight->targets[action.index]) &&
+		else if (action.kind == ActionKind::kStart && StillWanted(sight->targets[action.index]) &&
 				 !Spawn(sight->targets[action.index], SlotKind::kCommand))
 			next = MinTime(next, std::max(SpawnNotBefore(), now));
 	}
@@ -308,6 +313,7 @@ LauncherMain()
 		AllocSetContextCreate(context, "worker_pool launcher cycle", ALLOCSET_DEFAULT_SIZES);
 	InitSpawner(context);
 	InitStarts(context);
+	AdoptSlots();
 	RemoveForeignSpillFolders();
 	WP_FAULT("launcher.before_discovery");
 	DiscoverDatabases();

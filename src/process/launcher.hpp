@@ -28,6 +28,8 @@ void TerminateUnattached(int slot, uint64 generation);
 /* --- launcher_starts.cpp: starts that failed ------------------------------------------------------------ */
 
 void InitStarts(MemoryContext context);
+/* A new launcher: frees slots whose process has not attached, without failing what waits for them. */
+void AdoptSlots();
 /*
  * Reclaims slots whose process never came, hands errors of failed starts to the commands that wait, keeps
  * the back-off of each pair. Returns the next time to look (DT_NOEND: never by itself).

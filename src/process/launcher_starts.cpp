@@ -9,7 +9,9 @@
  *	  forked: the postmaster's handle says "stopped" while the slot is still starting and has no pid;
  *	- nothing happened for start_timeout: the slot is reclaimed, the process asked to end; should it come
  *	  all the same, the generation tells it to go;
- *	- the launcher died meanwhile: its successor finds the same states (handles excepted: start_timeout).
+ *	- the launcher died meanwhile: its successor has no handles, so it cannot know whether a slot without a
+ *	  process was ever registered. It frees them all (AdoptSlots), which fails nothing: what waits is
+ *	  started anew, and a process that comes late finds that the slot is not its own.
  *
  * A reason that will be the same next time (role may not log in, no CONNECT, database gone, library missing)
  * fails all commands that wait for the pair at once. One that may pass (too many connections, fork failed, a
@@ -47,8 +49,31 @@ InitStarts(MemoryContext context)
 	control.keysize = sizeof(PairKey);
 	control.entrysize = sizeof(PairFailure);
 	control.hcxt = context;
-	pair_failures =
-		hash_create("worker_pool pair failures", 32, &control, HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	pair_failures = hash_create("worker_pool pair failures", 32, &control,
+								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+}
+
+void
+AdoptSlots()
+{
+	bool freed = false;
+
+	{
+		Leftovers leftovers = {};
+		LockScope lock(PoolLock());
+
+		for (int i = 0; i < SlotCount(); i++)
+		{
+			const WorkerSlot &slot = SlotAt(i);
+
+			if (slot.state != SlotState::kStarting || slot.pid != 0)
+				continue;
+			(void) FreeSlot(i, nullptr, &leftovers);
+			freed = true;
+		}
+	}
+	if (freed)
+		ConditionVariableBroadcast(&pool->slot_freed);
 }
 
 TimestampTz
@@ -108,8 +133,8 @@ FailQueued(const PairKey &target, const BriefError &error, TimestampTz submitted
 				if (pair == kNone || PairAt(pair).queued == 0)
 					break;
 
-				CommandRecord &record = *dlist_container(CommandRecord, node,
-														 dlist_head_node(&PairAt(pair).queue));
+				CommandRecord &record =
+					*dlist_container(CommandRecord, node, dlist_head_node(&PairAt(pair).queue));
 
 				if (record.submitted_at >= submitted_before)
 					break;

@@ -57,8 +57,7 @@ NextVisit(int *idle_slot)
 		if (slot.kind == SlotKind::kVisit)
 			return InvalidOid;
 		if (slot.state == SlotState::kIdle &&
-			(*idle_slot == kNone ||
-			 slot.state_changed_at < SlotAt(*idle_slot).state_changed_at))
+			(*idle_slot == kNone || slot.state_changed_at < SlotAt(*idle_slot).state_changed_at))
 			*idle_slot = i;
 	}
 	if (DatabasesToVisit(&database, 1) == 0)

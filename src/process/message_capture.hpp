@@ -10,7 +10,7 @@ namespace worker_pool
 {
 
 /* Notices kept for one command: the memory for them, heads and padding included. */
-inline constexpr Size kMessageSpace = 64 * 1024;
+inline constexpr Size kMessageSpace = Size{64} * 1024;
 
 /* Worker, once, after it connected: from now on reports reach this file as they would reach a client. */
 void RedirectMessages();

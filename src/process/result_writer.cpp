@@ -231,10 +231,9 @@ SayNotKept(int cause)
 	CommandRecord &record = CommandAt(running_command);
 	char detail[sizeof(record.brief.detail)];
 
-	snprintf(
-		detail, sizeof(detail),
-		"The pool's shared memory is full and a temporary file could not be written (error %d).",
-		cause);
+	errno = cause;
+	snprintf(detail, sizeof(detail),
+			 "The pool's shared memory is full and a temporary file could not be written: %m.");
 	SetBriefError(&record.brief, cause == ENOSPC ? ERRCODE_DISK_FULL : ERRCODE_OUT_OF_MEMORY,
 				  "the command succeeded but its result could not be kept", detail,
 				  "Do not repeat it blindly: its effects are committed. Increase "

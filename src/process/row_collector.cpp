@@ -33,7 +33,7 @@ extern "C"
 namespace worker_pool
 {
 
-static constexpr Size kBufferSize = 64 * 1024;
+static constexpr Size kBufferSize = Size{64} * 1024;
 static_assert(kBufferSize >= kInlineRowsPrivate);
 
 /* Rows not yet in the file. */
@@ -61,8 +61,9 @@ struct Collector
 	TupleDesc row_desc; /* as formed: bytea for records */
 	StringInfoData columns;
 	int varlena_count;
-	int *varlenas; /* column indexes */
-	bool has_records;
+	int *varlenas;		/* column indexes */
+	bool has_converted; /* a column that does not travel as it is: record, pseudo-type */
+	bool *as_text;		/* columns that travel as text, see TravelsAsText */
 	Datum *values;
 	FmgrInfo *out; /* kText */
 	int transmission_flags;
@@ -143,6 +144,26 @@ KeepRow(char *place, Size length)
 	now.row_bytes += padded;
 }
 
+/*
+ * A pseudo-type (void, cstring, anyarray of pg_statistic) can be a result column but stands in no column
+ * definition list: its values travel as text.
+ */
+static bool
+TravelsAsText(Oid type)
+{
+	return get_typtype(type) == TYPTYPE_PSEUDO && !NeedsRecordCodec(type);
+}
+
+static Datum
+OutputAsText(Oid type, Datum value)
+{
+	Oid function = InvalidOid;
+	bool is_varlena = false;
+
+	getTypeOutputInfo(type, &function, &is_varlena);
+	return CStringGetTextDatum(OidOutputFunctionCall(function, value));
+}
+
 /* Copies the values with what may not travel replaced; row_context is current. */
 static Datum *
 MovableValues(const TupleTableSlot *slot)
@@ -156,7 +177,9 @@ MovableValues(const TupleTableSlot *slot)
 
 		if (slot->tts_isnull[column])
 			continue;
-		if (NeedsRecordCodec(type))
+		if (now.as_text[column])
+			value = OutputAsText(type, value);
+		else if (NeedsRecordCodec(type))
 			value = PointerGetDatum(EncodeRecordValue(type, value));
 		else if (VARATT_IS_EXTERNAL_NON_EXPANDED(DatumGetPointer(value)))
 			value = PointerGetDatum(
@@ -168,7 +191,7 @@ MovableValues(const TupleTableSlot *slot)
 static bool
 HasImmovable(const TupleTableSlot *slot)
 {
-	if (now.has_records)
+	if (now.has_converted)
 		return true;
 	for (int i = 0; i < now.varlena_count; i++)
 	{
@@ -271,8 +294,8 @@ DescribeColumn(Form_pg_attribute attribute)
 		attribute->atttypid < FirstNormalObjectId
 			? ""
 			: format_type_with_typemod(attribute->atttypid, attribute->atttypmod);
-	const ColumnHead head = {attribute->atttypid, attribute->atttypmod,
-							 static_cast<uint16>(strlen(name)),
+	const Oid type = TravelsAsText(attribute->atttypid) ? TEXTOID : attribute->atttypid;
+	const ColumnHead head = {type, attribute->atttypmod, static_cast<uint16>(strlen(name)),
 							 static_cast<uint16>(strlen(type_name))};
 
 	appendBinaryStringInfo(&now.columns, reinterpret_cast<const char *>(&head), sizeof(head));
@@ -284,24 +307,33 @@ DescribeColumn(Form_pg_attribute attribute)
 static void
 PrepareTuples(TupleDesc type)
 {
+	const Size count = static_cast<Size>(type->natts) + 1;
+
 	now.row_desc = type;
-	now.has_records = false;
+	now.has_converted = false;
 	now.varlena_count = 0;
-	now.varlenas = static_cast<int *>(palloc(sizeof(int) * static_cast<Size>(type->natts + 1)));
-	now.values = static_cast<Datum *>(palloc(sizeof(Datum) * static_cast<Size>(type->natts + 1)));
+	now.varlenas = static_cast<int *>(palloc(sizeof(int) * count));
+	now.as_text = static_cast<bool *>(palloc(sizeof(bool) * count));
+	now.values = static_cast<Datum *>(palloc(sizeof(Datum) * count));
 	for (int i = 0; i < type->natts; i++)
 	{
-		if (compat::Attribute(type, i)->attlen == -1)
+		const Form_pg_attribute attribute = compat::Attribute(type, i);
+
+		now.as_text[i] = TravelsAsText(attribute->atttypid);
+		if (attribute->attlen == -1 || now.as_text[i])
 			now.varlenas[now.varlena_count++] = i;
-		if (NeedsRecordCodec(compat::Attribute(type, i)->atttypid))
-			now.has_records = true;
+		if (NeedsRecordCodec(attribute->atttypid) || now.as_text[i])
+			now.has_converted = true;
 	}
-	if (!now.has_records)
+	if (!now.has_converted)
 		return;
 	now.row_desc = CreateTupleDescCopy(type);
 	for (int i = 0; i < type->natts; i++)
 		if (NeedsRecordCodec(compat::Attribute(type, i)->atttypid))
 			TupleDescInitEntry(now.row_desc, static_cast<AttrNumber>(i + 1), nullptr, BYTEAOID, -1,
+							   0);
+		else if (now.as_text[i])
+			TupleDescInitEntry(now.row_desc, static_cast<AttrNumber>(i + 1), nullptr, TEXTOID, -1,
 							   0);
 }
 

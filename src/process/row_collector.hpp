@@ -15,8 +15,8 @@ namespace worker_pool
  * Rows up to this size stand in the blob in shared memory. Those of run() and query() may be larger: their
  * caller waits for them, so they leave shared memory at once.
  */
-inline constexpr Size kInlineRows = 16 * 1024;
-inline constexpr Size kInlineRowsPrivate = 64 * 1024;
+inline constexpr Size kInlineRows = Size{16} * 1024;
+inline constexpr Size kInlineRowsPrivate = Size{64} * 1024;
 
 /* What was gathered; valid until the next BeginRows. */
 struct CollectedRows

@@ -11,7 +11,7 @@
 namespace worker_pool
 {
 
-static constexpr Size kReadSize = 256 * 1024;
+static constexpr Size kReadSize = Size{256} * 1024;
 
 RowSource
 OpenRows(const Outcome &outcome)

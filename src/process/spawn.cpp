@@ -9,7 +9,7 @@
  * this is the one place where the pool looks by the clock, and only while somebody waits.
  *
  * The handles belong to this launcher's life. A restarted launcher has none for the processes that its
- * predecessor registered: those that never attach are reclaimed by start_timeout.
+ * predecessor registered; it frees the slots of those that have not attached (AdoptSlots).
  */
 #include "process/launcher.hpp"
 
@@ -107,8 +107,8 @@ NoteRegistration(bool registered)
 						 "\"worker_pool.max_workers\" (now %d).",
 						 max_worker_processes, settings::max_workers)));
 	refusals++;
-	not_before = TimestampTzPlusMilliseconds(
-		GetCurrentTimestamp(), BackoffDelayMs(refusals, kFirstDelayMs, kMaxDelayMs));
+	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
+											 BackoffDelayMs(refusals, kFirstDelayMs, kMaxDelayMs));
 }
 
 bool

@@ -121,8 +121,7 @@ Attach(const WorkerTicket &ticket)
 	LockScope lock(PoolLock());
 	WorkerSlot &slot = SlotAt(ticket.slot);
 
-	if (slot.generation != ticket.generation || slot.state != SlotState::kStarting ||
-		slot.pid != 0)
+	if (slot.generation != ticket.generation || slot.state != SlotState::kStarting || slot.pid != 0)
 		return false;
 	slot.pid = MyProcPid;
 	slot.proc = compat::MyProcIndex();
@@ -278,9 +277,9 @@ WaitForWork()
 
 		const int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
 		static uint32 wait_event = 0;
-		const int woken = WaitLatch(
-			MyLatch, statistics_due_ms > 0 ? events | WL_TIMEOUT : events, statistics_due_ms,
-			compat::WaitEvent("WorkerPoolIdle", &wait_event));
+		const int woken =
+			WaitLatch(MyLatch, statistics_due_ms > 0 ? events | WL_TIMEOUT : events,
+					  statistics_due_ms, compat::WaitEvent("WorkerPoolIdle", &wait_event));
 
 		if (woken & WL_TIMEOUT)
 		{

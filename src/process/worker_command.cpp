@@ -110,7 +110,8 @@ FinishRecord()
 	bool wake_launcher = false;
 	AfterCommand after = AfterCommand::kIdle;
 
-	auto move_on = [&]() {
+	auto move_on = [&]()
+	{
 		after = SlotFinished(my_slot, !retire);
 		wake_launcher =
 			after != AfterCommand::kNext &&

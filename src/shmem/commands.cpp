@@ -139,8 +139,8 @@ AllocateCommand()
 	if (dlist_is_empty(&pool->free_commands))
 		return kNone;
 
-	CommandRecord &record = *dlist_container(CommandRecord, node,
-											 dlist_pop_head_node(&pool->free_commands));
+	CommandRecord &record =
+		*dlist_container(CommandRecord, node, dlist_pop_head_node(&pool->free_commands));
 	const int index = IndexOf(record);
 
 	Assert(record.state == CommandState::kVacant && record.id == 0);

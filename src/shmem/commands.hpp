@@ -33,7 +33,7 @@ struct CommandRecord
 {
 	uint64 id; /* 0 = vacant */
 	CommandState state;
-	bool is_private;   /* of run() or query(): only the submitter waits for it; no outcome is kept */
+	bool is_private; /* of run() or query(): only the submitter waits for it; no outcome is kept */
 	bool discard_rows; /* of run(): rows are not kept, only the command tag */
 	bool abandoned;	   /* nobody will fetch the outcome: whoever finishes it frees it */
 	bool spilled;	   /* the outcome is (or may be) in a file of its own, see process/spill.hpp */

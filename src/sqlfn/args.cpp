@@ -29,7 +29,7 @@ struct Values
 static Values
 MakeValues(int count)
 {
-	const Size size = static_cast<Size>(count + 1);
+	const Size size = static_cast<Size>(count) + 1;
 
 	return {count, static_cast<Datum *>(palloc0(sizeof(Datum) * size)),
 			static_cast<bool *>(palloc0(sizeof(bool) * size)),
@@ -49,7 +49,7 @@ ValuesOfArray(ArrayType *array)
 	get_typlenbyvalalign(type, &length, &by_value, &alignment);
 	deconstruct_array(array, type, length, by_value, alignment, &values.values, &values.nulls,
 					  &values.count);
-	values.types = static_cast<Oid *>(palloc(sizeof(Oid) * static_cast<Size>(values.count + 1)));
+	values.types = static_cast<Oid *>(palloc(sizeof(Oid) * (static_cast<Size>(values.count) + 1)));
 	for (int i = 0; i < values.count; i++)
 		values.types[i] = type;
 	return values;

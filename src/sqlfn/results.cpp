@@ -200,7 +200,7 @@ WP_SQL_FUNCTION(worker_pool_wait_worker)
 	EnterVerb();
 
 	const uint64 id = ReadCommandId(fcinfo, 0);
-	const int64 timeout_ms = ReadInterval(fcinfo, 1, "timeout", 0);
+	const int64 timeout_ms = ReadTimeout(fcinfo, 1);
 	const CommandState state = WaitForState(CheckMayWait(id), timeout_ms);
 
 	PG_RETURN_TEXT_P(cstring_to_text(CommandStateName(state)));
@@ -213,7 +213,7 @@ WP_SQL_FUNCTION(worker_pool_await_worker)
 	RefuseAtomicContext(fcinfo);
 
 	const uint64 id = ReadCommandId(fcinfo, 0);
-	const int64 timeout_ms = ReadInterval(fcinfo, 1, "timeout", 0);
+	const int64 timeout_ms = ReadTimeout(fcinfo, 1);
 	const CommandGlance glance = CheckMayWait(id);
 
 	if (SPI_connect_ext(SPI_OPT_NONATOMIC) != SPI_OK_CONNECT)

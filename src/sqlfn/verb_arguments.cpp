@@ -1,7 +1,7 @@
 /*
  * verb_arguments.cpp
- *	  See verb_arguments.hpp. Runs in the session that calls an SQL function; nothing here touches the pool, so an
- *	  error leaves nothing behind.
+ *	  See verb_arguments.hpp. Runs in the session that calls an SQL function; nothing here touches the pool,
+ *	  so an error leaves nothing behind.
  */
 #include "sqlfn/verb_arguments.hpp"
 
