@@ -223,6 +223,10 @@ TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart 
 	{
 		*failed = {slot.failed_target, slot.kind, slot.start_error};
 		slot.start_failed = false;
+		if (failed->error.sqlstate == 0)
+			SetBriefError(&failed->error, ERRCODE_INSUFFICIENT_RESOURCES,
+						  "could not start a worker: its process ended while it was starting",
+						  "The server log may tell why.", nullptr);
 		return true;
 	}
 	if (slot.state != SlotState::kStarting)

@@ -96,8 +96,8 @@ GiveSlotBack(int code, Datum argument)
 
 		if (slot.generation != my_generation || slot.pid != MyProcPid)
 			return;
-		slot.start_failed = slot.state == SlotState::kStarting && slot.start_error.sqlstate != 0 &&
-							!slot.terminate_sent;
+		/* with or without a reason in start_error; but not when it was told to leave */
+		slot.start_failed = slot.state == SlotState::kStarting && !slot.terminate_sent;
 		if (slot.command != kNone)
 			submitter = CommandAt(slot.command).submitter_proc;
 		finished = FreeSlot(index, LastFatal(), &leftovers);
@@ -247,8 +247,7 @@ LookAtSlot()
 		return Look::kCommand;
 	if (slot.state != SlotState::kAssigned || ProcDiePending)
 		return Look::kNothing;
-	/* a cancel that came while idle was not meant for the command that begins now */
-	QueryCancelPending = false;
+	NoteCommandBegins();
 	SlotAccepts(my_slot);
 	return Look::kCommand;
 }
@@ -301,7 +300,8 @@ ServeCommands()
 
 	for (;;)
 	{
-		if (SlotAt(my_slot).command == kNone)
+		/* not "has a command": a session may have assigned one this moment, which is to be accepted first */
+		if (SlotAt(my_slot).state != SlotState::kRunning)
 			WaitForWork();
 		/* a C++ exception must become an ERROR while this frame, where it will land, still lives */
 		EnterCpp([]() { RunAssignedCommand(); });
@@ -331,7 +331,10 @@ WorkerMain()
 
 		/* unless it was told to stop while it was starting: WaitForWork will see that */
 		if (SlotAt(my_slot).state == SlotState::kStarting)
+		{
+			NoteCommandBegins();
 			(void) SlotStarted(my_slot);
+		}
 	}
 	if (ticket.kind == SlotKind::kVisit)
 	{

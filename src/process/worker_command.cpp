@@ -63,6 +63,14 @@ struct PendingOutcome
 
 static PendingOutcome pending = {};
 
+void
+NoteCommandBegins()
+{
+	/* what came before was not meant for the command that begins now */
+	QueryCancelPending = false;
+	cancels_at_start = cancel_signals;
+}
+
 /*
  * Takes the SIGINT that stop_worker sent, if it has not arrived yet, and clears it. The sender called kill()
  * before it released the lock that we have held since, so the signal is pending, and a pending signal is
@@ -112,6 +120,7 @@ FinishRecord()
 
 	auto move_on = [&]()
 	{
+		NoteCommandBegins();
 		after = SlotFinished(my_slot, !retire);
 		wake_launcher =
 			after != AfterCommand::kNext &&
@@ -125,15 +134,13 @@ FinishRecord()
 		LockScope lock(PoolLock());
 		WorkerSlot &slot = SlotAt(my_slot);
 
-		was_signalled = slot.cancel_id == record.id;
-		if (was_signalled && cancel_error && slot.stop_reason == StopReason::kRequested)
+		was_signalled = slot.cancel_id == record.id && slot.cancel_sent;
+		if (slot.cancel_id == record.id && cancel_error &&
+			slot.stop_reason == StopReason::kRequested)
 			state = CommandState::kCancelled;
 		FinishCommand(command, state, &leftovers);
 		if (!was_signalled)
-		{
-			QueryCancelPending = false;
 			move_on();
-		}
 		else
 			slot.command = kNone;
 	}
@@ -225,11 +232,8 @@ RunAssignedCommand()
 	{
 		LockScope lock(PoolLock());
 
-		/* stop_worker may have marked it while it was assigned; SIGINT comes only from here on */
-		cancels_at_start = cancel_signals;
+		/* stop_worker may have marked it while it was assigned */
 		stopped_early = SlotAt(my_slot).cancel_id == record.id;
-		if (stopped_early)
-			SlotAt(my_slot).cancel_id = 0;
 	}
 	BeginOutcome(SlotAt(my_slot).command);
 	if (stopped_early || record.abandoned)

@@ -14,6 +14,9 @@ namespace worker_pool
 /* SIGINTs received so far; written by the signal handler in worker.cpp. */
 extern volatile sig_atomic_t cancel_signals;
 
+/* Under the lock, as a command's slot begins to run: cancels from here on may be meant for it. */
+void NoteCommandBegins();
+
 /* Runs the command of this worker's slot and gives its outcome; raises what the command raises. */
 void RunAssignedCommand();
 

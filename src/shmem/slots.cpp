@@ -79,6 +79,7 @@ ClearCommand(WorkerSlot &slot)
 {
 	slot.command = kNone;
 	slot.cancel_id = 0;
+	slot.cancel_sent = false;
 	slot.terminate_id = 0;
 	slot.terminate_at = DT_NOEND;
 }
@@ -293,7 +294,10 @@ SignalCommand(int index, StopReason reason, TimestampTz terminate_at)
 	slot.cancel_id = id;
 	/* an assigned command has not begun: its worker will find the mark when it looks */
 	if (slot.state == SlotState::kRunning && slot.pid != 0)
+	{
+		slot.cancel_sent = true;
 		kill(slot.pid, SIGINT);
+	}
 }
 
 void

@@ -11,7 +11,7 @@
  *								worker: all else on its own slot; exit callback: -> free
  *	command						session with idle -> assigned; worker
  *	give_way					launcher
- *	cancel_id, terminate_*		stop_worker's session, DDL session; terminate_sent: launcher
+ *	cancel_*, terminate_*		stop_worker's session, DDL session; terminate_sent: launcher
  *	start_error					the worker that cannot start (log hook), read and cleared by the launcher
  *
  * Identity of a slot's user is (index, generation, epoch), never a pid or a pointer.
@@ -46,7 +46,8 @@ struct WorkerSlot
 	TimestampTz state_changed_at;
 	uint64 commands_done;
 
-	uint64 cancel_id;		  /* id of the command for which SIGINT was sent; 0 = none */
+	uint64 cancel_id;		  /* id of the command that is to be cancelled; 0 = none */
+	bool cancel_sent;		  /* SIGINT was sent for it; not while it is only assigned */
 	uint64 terminate_id;	  /* id of the command whose process is to be terminated ... */
 	TimestampTz terminate_at; /* ... at this time if it still runs; DT_NOEND = never */
 
