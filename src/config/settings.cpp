@@ -49,7 +49,7 @@ DefineSizes()
 							1, 1000000, PGC_POSTMASTER, 0, nullptr, nullptr, nullptr);
 	DefineCustomIntVariable("worker_pool.shared_memory",
 							"Shared memory for texts, arguments, errors and small results.",
-							nullptr, &shared_memory_kb, 16 * 1024, 1024, 1024 * 1024 * 1024,
+							nullptr, &shared_memory_kb, 16 * 1024, 4 * 1024, 1024 * 1024 * 1024,
 							PGC_POSTMASTER, GUC_UNIT_KB, nullptr, nullptr, nullptr);
 }
 

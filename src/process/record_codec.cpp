@@ -5,8 +5,8 @@
  *	value		kAsIs: the varlena itself (a named composite type, or an array of one)
  *				kAnonymous, for a record: int32 number of fields, then for each: type, typmod, name with NUL,
  *					null flag, and unless it is null the field's value
- *				kAnonymous, for an array: int32 dimensions, lengths, lower bounds, int32 number of elements, then
- *					for each: null flag, and unless it is null the record
+ *				kAnonymous, for an array: int32 dimensions, lengths, lower bounds, int32 number of elements,
+ *					then for each: null flag, and unless it is null the record
  *	field		record or record[]: a value as above; by value: a Datum; else int32 length, bytes
  *
  * Written in the worker while rows are collected, read in the session, both inside a transaction; both may

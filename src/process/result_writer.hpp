@@ -12,7 +12,7 @@
  *	then		PublishSuccess(tag)					after the last commit, outside a transaction
  *	 or			DropCollectedRows()					first thing after an ERROR, before or after the abort
  *				PublishError(error)					after the abort, outside a transaction
- *	then		FinishCommand(record, state)		under the pool lock; before it nobody looks at what was written
+ *	then		FinishCommand(record, state)		under the pool lock; nobody looks at the outcome before
  *
  * Between execution and publication the session may be reset: what was collected lives in static memory, in
  * contexts of this writer and in the file.

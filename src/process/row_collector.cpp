@@ -6,9 +6,9 @@
  * throws away what the statement before has left, so the last one's rows are the result.
  *
  * A row is formed straight in a static buffer of 64 kB. When that is full it goes to the record's file
- * (row_file.cpp), which is made at that moment. At rShutdown few rows stay in the buffer, for the blob; more of
- * them follow into the file, which is then closed. So the file is open only between two points of one portal's
- * run, under one resource owner, and a COMMIT inside the command never meets it.
+ * (row_file.cpp), which is made at that moment. At rShutdown few rows stay in the buffer, for the blob; more
+ * of them follow into the file, which is then closed. So the file is open only between two points of one
+ * portal's run, under one resource owner, and a COMMIT inside the command never meets it.
  *
  * If something fails in between (row too large, disk full, a cancel), the ERROR aborts the transaction, which
  * closes the file; ForgetRows only unlinks it.

@@ -5,8 +5,8 @@
  * Three ways, by where the rows were made and for whom:
  *	 tuples of this database	the bytes are copied as they are (the way of nearly all results, and the fast
  *								one); where a column is a record, the row is taken apart for it
- *	 tuples of another one		(a result submitted there and read here) local output function, then the declared
- *								column's input function
+ *	 tuples of another one		(submitted there and read here) local output function, then the declared column's
+ *								input function
  *	 text						converted to this database's encoding, then the input function
  *
  * The column list was checked before the first row. An ERROR in a value leaves the tuplestore half full, which

@@ -23,6 +23,9 @@ struct ChunkHeader
 	uint64 size;
 };
 
+/* The largest size that the DSA serves from a size class (dsa_size_classes). */
+static constexpr Size kLargestSmallChunk = 8192;
+
 Size
 DsaMemorySize()
 {
@@ -64,8 +67,15 @@ AllocateShared(Size size)
 	if (size > DsaMemorySize())
 		return InvalidDsaPointer;
 
-	const dsa_pointer pointer =
-		dsa_allocate_extended(area, size + sizeof(ChunkHeader), DSA_ALLOC_NO_OOM);
+	const Size whole = size + sizeof(ChunkHeader);
+	dsa_pointer pointer = dsa_allocate_extended(area, whole, DSA_ALLOC_NO_OOM);
+
+	/*
+	 * Small chunks come from superblocks of 64 kB, one kind for each size class, which keep what they once
+	 * took; a chunk of more than 8 kB takes pages as they are. When the one fails the other may not.
+	 */
+	if (!DsaPointerIsValid(pointer) && whole <= kLargestSmallChunk)
+		pointer = dsa_allocate_extended(area, kLargestSmallChunk + 1, DSA_ALLOC_NO_OOM);
 
 	if (!DsaPointerIsValid(pointer))
 		return InvalidDsaPointer;
