@@ -93,6 +93,9 @@ template <typename Body>
 auto
 EnterCpp(Body body) -> decltype(body())
 {
+	/* an exception may leave PG_TRY blocks of the body without their epilogue: their frames are gone */
+	sigjmp_buf *const saved_stack = PG_exception_stack;
+	ErrorContextCallback *const saved_context_stack = error_context_stack;
 	Escape escape = Escape::kNone;
 	char what[160] = "unknown exception";
 
@@ -117,6 +120,8 @@ EnterCpp(Body body) -> decltype(body())
 	{
 		escape = Escape::kOther;
 	}
+	PG_exception_stack = saved_stack;
+	error_context_stack = saved_context_stack;
 	RaiseEscaped(escape, what);
 }
 

@@ -36,7 +36,7 @@ namespace worker_pool
 {
 
 static constexpr uint64 kMostCommands = 100000;
-static constexpr int64 kLongestLifeMs = 3600 * 1000;
+static constexpr int64 kLongestLifeMs = int64{3600} * 1000;
 static constexpr Size kMostMemory = static_cast<Size>(64) * 1024 * 1024;
 /* walking all memory contexts costs from 1 us up to 100 us and more: only now and then... */
 static constexpr uint64 kMemoryCheckEvery = 64;

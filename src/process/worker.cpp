@@ -299,13 +299,18 @@ ServeCommands()
 	PG_exception_stack = &recovery;
 
 	for (;;)
-	{
-		/* not "has a command": a session may have assigned one this moment, which is to be accepted first */
-		if (SlotAt(my_slot).state != SlotState::kRunning)
-			WaitForWork();
 		/* a C++ exception must become an ERROR while this frame, where it will land, still lives */
-		EnterCpp([]() { RunAssignedCommand(); });
-	}
+		EnterCpp(
+			[]()
+			{
+				/*
+				 * Not "has a command": a session may have assigned one this moment, which is to be
+				 * accepted first.
+				 */
+				if (SlotAt(my_slot).state != SlotState::kRunning)
+					WaitForWork();
+				RunAssignedCommand();
+			});
 }
 
 [[noreturn]] static void

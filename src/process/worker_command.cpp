@@ -195,6 +195,7 @@ ReportIdle()
 {
 	debug_query_string = nullptr;
 	ShowActivity("idle");
+	pgstat_report_appname("worker_pool");
 	pgstat_report_activity(STATE_IDLE, nullptr);
 }
 

@@ -118,7 +118,8 @@ AllocateSharedOrRaise(Size size)
 	if (!DsaPointerIsValid(pointer))
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of shared memory of worker_pool"),
-				 errdetail("A command with its arguments needs %zu bytes; %zu of %zu kB are in use.",
+				 errdetail("A command with its arguments needs %zu bytes in one piece; %zu of %zu kB "
+						   "are in use.",
 						   size, static_cast<Size>(pg_atomic_read_u64(&pool->bytes_used) / 1024),
 						   DsaMemorySize() / 1024),
 				 errhint("Fetch results that wait to be read, send smaller texts, or increase "

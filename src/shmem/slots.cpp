@@ -236,10 +236,15 @@ GiveUpCommand(WorkerSlot &slot, const BriefError *brief, Leftovers *leftovers)
 					  "command was lost: its process was terminated by DDL on its database",
 					  "Its outcome is unknown.", nullptr);
 	else
+	{
+		char detail[sizeof(record.brief.detail)] = "Its outcome is unknown.";
+
+		if (brief && brief->sqlstate != 0)
+			snprintf(detail, sizeof(detail), "Its outcome is unknown. The process reported: %s",
+					 brief->message);
 		SetBriefError(&record.brief, ERRCODE_CONNECTION_FAILURE,
-					  "command was lost: its process went away",
-					  brief && brief->sqlstate != 0 ? brief->message : "Its outcome is unknown.",
-					  brief && brief->sqlstate != 0 ? "Its outcome is unknown." : nullptr);
+					  "command was lost: its process went away", detail, nullptr);
+	}
 	record.sqlstate = record.brief.sqlstate;
 	FinishCommand(command, CommandState::kLost, leftovers);
 	return command;

@@ -134,7 +134,7 @@ IdleReason(const FormData_pg_database *form, const DatabaseEntry &entry)
 	if (form->datconnlimit == kInvalidDatabase)
 		return psprintf("its DROP DATABASE was interrupted: run DROP DATABASE %s", name);
 	if (form->datistemplate)
-		return psprintf("it is a template: run ALTER DATABASE %s IS_TEMPLATE false", name);
+		return pstrdup("it is a template: workers never run there");
 	if (!form->datallowconn)
 		return psprintf("it accepts no connections: run ALTER DATABASE %s ALLOW_CONNECTIONS true",
 						name);
