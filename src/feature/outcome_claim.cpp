@@ -69,8 +69,8 @@ WordsFor(Fate fate, uint64 id)
 		case Fate::kRemoved:
 			return {"It was removed from the queue before it began.", nullptr};
 		case Fate::kEarlierLife:
-			return {"It was started before the server's last restart; commands and their outcomes "
-					"live in memory.",
+			return {"Its id is older than the server's last start: it was started before, or "
+					"never. Commands and their outcomes live in memory.",
 					nullptr};
 		case Fate::kUnknown:
 			break;

@@ -10,8 +10,9 @@
  * user request"; CommandTimedOut supplies the words.
  *
  * A procedure that catches query_canceled and goes on would outlive its time: from 15 on the timer
- * goes off again each second until the command has ended. On 13 and 14 it goes off once, like
- * statement_timeout.
+ * goes off again each second until the command has ended, and at the sixth time terminates the
+ * process; the exit callback then gives the command this same error. On 13 and 14 it goes off once,
+ * like statement_timeout.
  *
  * The race at the end: the timer may go off when there is nothing left to cancel. Both ways out,
  * success and the recovery block, stop the timer first; if it had gone off, QueryCancelPending is
@@ -25,22 +26,26 @@ namespace worker_pool
 {
 
 static constexpr int kRepeatMs = 1000;
+/* so many times it cancels before it terminates */
+static constexpr int kCancels = 5;
 /* ten years; keeps the sum with the clock far from overflow */
 static constexpr int64 kLongestMs = INT64CONST(10) * 366 * 24 * 3600 * 1000;
 
 static TimeoutId timer = MAX_TIMEOUTS; /* until registered */
 static bool armed = false;
 static int64 armed_ms = 0;
-static volatile sig_atomic_t went_off = false;
+static volatile sig_atomic_t went_off = 0; /* how often */
 static volatile sig_atomic_t cancel_was_pending = false;
 
 /* Signal handler. */
 static void
 CommandTimerHandler()
 {
-	if (!went_off)
+	if (went_off == 0)
 		cancel_was_pending = QueryCancelPending;
-	went_off = true;
+	went_off = went_off + 1;
+	if (went_off > kCancels)
+		ProcDiePending = true;
 	QueryCancelPending = true;
 	InterruptPending = true;
 	(void) kill(-MyProcPid, SIGINT);
@@ -50,7 +55,7 @@ CommandTimerHandler()
 void
 ArmCommandTimer(int64 timeout_ms)
 {
-	went_off = false;
+	went_off = 0;
 	if (timeout_ms <= 0)
 		return;
 	if (timer == MAX_TIMEOUTS)
@@ -72,7 +77,7 @@ DisarmCommandTimer()
 		return;
 	disable_timeout(timer, false);
 	armed = false;
-	if (went_off && !cancel_was_pending)
+	if (went_off > 0 && !cancel_was_pending)
 		QueryCancelPending = false;
 }
 
@@ -86,7 +91,7 @@ DisarmCommandTimers()
 bool
 CommandTimedOut(char *message, Size size)
 {
-	if (!went_off)
+	if (went_off == 0)
 		return false;
 	snprintf(message, size,
 			 "canceling command due to its worker_pool timeout of " INT64_FORMAT " ms", armed_ms);

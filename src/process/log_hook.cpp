@@ -7,12 +7,10 @@
  * report on its way to the log and, in a worker of ours that has not started yet, copies it in fixed size
  * into the slot. The launcher hands it to the commands that wait (launcher_starts.cpp).
  *
- * It also gives the log line of a command's own time-out its true words: the server knows only that
- * somebody asked for a cancel.
+ * It also gives the log line of a cancel its true words (the command's own time-out, stop_worker): the
+ * server knows only that somebody asked for it.
  */
-#include "process/worker.hpp"
-
-#include "process/executor.hpp"
+#include "process/worker_command.hpp"
 
 namespace worker_pool
 {
@@ -46,8 +44,7 @@ LogHook(ErrorData *error)
 		char message[160];
 
 		CatchStartError(error);
-		if (error->sqlerrcode == ERRCODE_QUERY_CANCELED &&
-			CommandTimedOut(message, sizeof(message)))
+		if (ExplainCancel(error, message, sizeof(message)))
 			error->message = MemoryContextStrdup(error->assoc_context, message);
 	}
 	if (previous_log_hook)

@@ -78,6 +78,22 @@ HandlePostmasterDeath(SIGNAL_ARGS)
 }
 #endif
 
+/* What the exit callback may say of the command that ends with the process; nullptr: nothing. */
+static const BriefError *
+EndReason()
+{
+	static BriefError timed_out = {};
+	char message[sizeof(timed_out.message)];
+
+	if (!CommandTimedOut(message, sizeof(message)))
+		return LastFatal();
+	SetBriefError(
+		&timed_out, ERRCODE_QUERY_CANCELED, message,
+		"Its process was terminated, because the command did not end when it was cancelled.",
+		nullptr);
+	return &timed_out;
+}
+
 /* Gives the slot back: the last act of every worker, however it ends. Only fields change here. */
 static void
 GiveSlotBack(int code, Datum argument)
@@ -100,7 +116,7 @@ GiveSlotBack(int code, Datum argument)
 		slot.start_failed = slot.state == SlotState::kStarting && !slot.terminate_sent;
 		if (slot.command != kNone)
 			submitter = CommandAt(slot.command).submitter_proc;
-		finished = FreeSlot(index, LastFatal(), &leftovers);
+		finished = FreeSlot(index, EndReason(), &leftovers);
 	}
 	WakeWaiters(finished, submitter);
 	FreeLeftovers(leftovers);

@@ -171,7 +171,7 @@ FinishUnbegun()
 
 	error->elevel = ERROR;
 	error->sqlerrcode = ERRCODE_QUERY_CANCELED;
-	error->message = pstrdup("command was cancelled before it began");
+	error->message = pstrdup("command was cancelled before it started");
 	pending.success = false;
 	pending.error = error;
 	FinishRecord();
@@ -304,6 +304,23 @@ RollBack()
 	FlushErrorState();
 }
 
+bool
+ExplainCancel(const ErrorData *error, char *message, Size size)
+{
+	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || phase != Phase::kRunning)
+		return false;
+	if (CommandTimedOut(message, size))
+		return true;
+
+	const WorkerSlot &slot = SlotAt(my_slot);
+
+	if (slot.command == kNone || slot.cancel_id != CommandAt(slot.command).id ||
+		slot.stop_reason != StopReason::kRequested)
+		return false;
+	strlcpy(message, kStoppedMessage, size);
+	return true;
+}
+
 /* Takes the error from elog's stack in the words the user is to see; logs it. */
 static ErrorData *
 TakeError()
@@ -312,8 +329,8 @@ TakeError()
 	ErrorData *error = CopyErrorData();
 	char message[160];
 
-	EmitErrorReport(); /* log_hook.cpp puts the time-out's words into the log */
-	if (error->sqlerrcode == ERRCODE_QUERY_CANCELED && CommandTimedOut(message, sizeof(message)))
+	EmitErrorReport(); /* log_hook.cpp puts a cancel's true words into the log */
+	if (ExplainCancel(error, message, sizeof(message)))
 		error->message = pstrdup(message);
 	AddSearchPathHint(error);
 	return error;

@@ -26,6 +26,12 @@ void RunAssignedCommand();
  */
 void RecoverFromError();
 
+/*
+ * The true words for a cancel (57014) that hit the running command: its own time-out, or stop_worker. False
+ * where the server's words are right.
+ */
+bool ExplainCancel(const ErrorData *error, char *message, Size size);
+
 /* Leaves with exit code 0 (worker.cpp). */
 [[noreturn]] void RetireWorker();
 

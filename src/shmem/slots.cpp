@@ -224,11 +224,18 @@ GiveUpCommand(WorkerSlot &slot, const BriefError *brief, Leftovers *leftovers)
 	}
 	if (cancelled && slot.stop_reason == StopReason::kRequested)
 	{
-		SetBriefError(&record.brief, ERRCODE_QUERY_CANCELED, "command was cancelled by stop_worker",
-					  "Its process was terminated because it did not end within the grace period.",
+		SetBriefError(&record.brief, ERRCODE_QUERY_CANCELED, kStoppedMessage,
+					  "Its process was terminated: it did not end within the grace period.",
 					  nullptr);
 		record.sqlstate = record.brief.sqlstate;
 		FinishCommand(command, CommandState::kCancelled, leftovers);
+		return command;
+	}
+	if (brief != nullptr && brief->sqlstate == ERRCODE_QUERY_CANCELED)
+	{
+		record.brief = *brief;
+		record.sqlstate = brief->sqlstate;
+		FinishCommand(command, CommandState::kFailed, leftovers);
 		return command;
 	}
 	if (slot.stop_reason == StopReason::kDatabaseDdl)

@@ -97,10 +97,13 @@ enum class AfterCommand : uint8
 AfterCommand SlotFinished(int index, bool may_continue);
 /* idle | starting | assigned | running -> stopping. The caller sets the latch. */
 void StopSlot(int index);
+/* The error of a command that was cancelled by stop_worker or whose waiting caller was interrupted. */
+inline constexpr char kStoppedMessage[] = "canceling command due to stop_worker";
+
 /*
  * Anything -> free. What the slot still holds is given back: an assigned command (not begun) goes back to
  * the head of its queue; a running one becomes lost (or cancelled, where its stop was requested) with
- * `brief` as its error. Returns the record that was finished, or kNone; *leftovers as FinishCommand.
+ * `brief` as its error; one whose `brief` is 57014 (its time-out) failed with it. Returns the record that was finished, or kNone; *leftovers as FinishCommand.
  */
 int FreeSlot(int index, const BriefError *brief, Leftovers *leftovers);
 
