@@ -438,6 +438,10 @@ AuthorityUnchanged()
 		if (!MayRunIn(connected.database, connected.role, &why) ||
 			IsSuperuserNow(connected.role) != connected.superuser)
 			return false;
+		/* a role that ALTER ROLE ... SET role gave the session, and that it may have lost since */
+		if (OidIsValid(GetCurrentRoleId()) &&
+			!compat::MaySetRole(connected.role, GetCurrentRoleId()))
+			return false;
 	}
 	if (!(ReadSettings(false) == connected.settings))
 		return false;
@@ -445,6 +449,28 @@ AuthorityUnchanged()
 	connected.authority_changes = authority_changes;
 	connected.setting_changes = setting_changes;
 	return true;
+}
+
+void
+CheckOwnerMayStill(const CommandRecord &record)
+{
+	const bool other_role = record.owner != record.target.role;
+	const bool other_database = record.submit_database != record.target.database;
+
+	if (likely(!other_role && !other_database))
+		return;
+	if (other_role && !compat::MaySetRole(record.owner, record.target.role))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to run a command as role \"%s\"",
+						GetUserNameFromId(record.target.role, true)),
+				 errdetail("The role that started the command has lost the right since.")));
+	if (other_database && !settings::allow_cross_database && !superuser_arg(record.owner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied to run a command in another database"),
+				 errdetail("It was allowed when the command was started, and is no longer."),
+				 errhint("A superuser can set \"worker_pool.allow_cross_database\" to on.")));
 }
 
 } // namespace worker_pool

@@ -47,4 +47,11 @@ void RememberAuthority(Oid database, Oid role);
  */
 bool AuthorityUnchanged();
 
+/*
+ * Worker, inside the command's first transaction: what the verb checked of the submitter holds still, its
+ * membership in the role to run as and its right to name another database (42501). Free for a command of
+ * the process's own role and database.
+ */
+void CheckOwnerMayStill(const CommandRecord &record);
+
 } // namespace worker_pool

@@ -26,6 +26,7 @@
 #include "process/worker_command.hpp"
 
 #include "config/settings.hpp"
+#include "feature/authority.hpp"
 #include "feature/request.hpp"
 #include "process/executor.hpp"
 #include "process/result_writer.hpp"
@@ -260,7 +261,10 @@ void
 CheckAuthorityBeforeCommand()
 {
 	if (AuthorityStillHolds())
+	{
+		CheckOwnerMayStill(CommandAt(SlotAt(my_slot).command));
 		return;
+	}
 	authority_gone = true;
 	ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 					errmsg("the role may no longer run commands in this database")));
