@@ -295,6 +295,17 @@ ReportStatistics(bool force)
 #endif
 }
 
+/* The range type of a multirange type (14), InvalidOid for any other type. */
+inline Oid
+RangeOfMultirange([[maybe_unused]] Oid type)
+{
+#if PG_VERSION_NUM >= 140000
+	return get_multirange_range(type);
+#else
+	return InvalidOid;
+#endif
+}
+
 /* TupleDesc->attrs went away in 18. */
 inline Form_pg_attribute
 Attribute(TupleDesc desc, int index)

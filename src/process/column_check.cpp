@@ -9,6 +9,8 @@
  */
 #include "process/column_check.hpp"
 
+#include "process/type_shape.hpp"
+
 #include "process/record_codec.hpp"
 #include "process/transmission.hpp"
 
@@ -106,6 +108,20 @@ FitsAsBytes(const ResultColumn &column, Form_pg_attribute attribute)
 		   alignment == attribute->attalign;
 }
 
+/* The rows were written under another definition of a type: nobody can read them any more. */
+static void
+CheckShape(const ResultColumn &column)
+{
+	if (likely(TypeShape(column.type) == column.shape))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_DATATYPE_MISMATCH),
+			 errmsg("the type of column \"%s\" of the result was changed since the command ran",
+					column.name),
+			 errdetail("The result was written when %s was defined otherwise.", TypeNameOf(column)),
+			 errhint("Run the command again.")));
+}
+
 void
 CheckTupleColumns(const ResultColumn *columns, int count, TupleDesc expected, const int *targets)
 {
@@ -113,6 +129,7 @@ CheckTupleColumns(const ResultColumn *columns, int count, TupleDesc expected, co
 	{
 		const Form_pg_attribute attribute = compat::Attribute(expected, targets[i]);
 
+		CheckShape(columns[i]);
 		if (FitsAsBytes(columns[i], attribute))
 			continue;
 

@@ -156,6 +156,7 @@ ReadColumns(const Outcome &outcome)
 			RaiseCorruptOutcome(header.command_id);
 		columns[i].type = head.type;
 		columns[i].typmod = head.typmod;
+		columns[i].shape = head.shape;
 		columns[i].name = ToServerEncoding(at, head.name_length, header.encoding);
 		if (head.type_name_length > 0)
 			columns[i].type_name =

@@ -36,6 +36,7 @@ struct ResultColumn
 {
 	Oid type; /* of the writer's database */
 	int32 typmod;
+	uint32 shape;
 	const char *name;
 	const char *type_name; /* nullptr: a built-in type */
 };

@@ -2,9 +2,9 @@
  * record_codec.cpp
  *	  Values of type record and record[] as bytes. See record_codec.hpp.
  *
- *	value		kAsIs: the varlena itself (a named composite type, or an array of one)
- *				kAnonymous, for a record: int32 number of fields, then for each: type, typmod, name with NUL,
- *					null flag, and unless it is null the field's value
+ *	value		kAsIs: type and shape, the varlena itself (a named composite type, or an array of one)
+ *				kAnonymous, for a record: int32 number of fields, then for each: type, shape, typmod, name with
+ *					NUL, null flag, and unless it is null the field's value
  *				kAnonymous, for an array: int32 dimensions, lengths, lower bounds, int32 number of elements,
  *					then for each: null flag, and unless it is null the record
  *	field		record or record[]: a value as above; by value: a Datum; else int32 length, bytes
@@ -13,6 +13,8 @@
  * raise. Dropped fields of a row type are left out: nobody can name them.
  */
 #include "process/record_codec.hpp"
+
+#include "process/type_shape.hpp"
 
 extern "C"
 {
@@ -91,6 +93,7 @@ EncodeFields(StringInfo out, HeapTupleHeader record)
 		if (attribute->attisdropped)
 			continue;
 		PutRaw(out, attribute->atttypid);
+		PutRaw(out, TypeShape(attribute->atttypid));
 		PutRaw(out, attribute->atttypmod);
 		appendBinaryStringInfo(out, NameStr(attribute->attname),
 							   static_cast<int>(strlen(NameStr(attribute->attname))) + 1);
@@ -132,10 +135,14 @@ EncodeArray(StringInfo out, ArrayType *array)
 static void
 EncodeValue(StringInfo out, Oid type, Datum value)
 {
+	Oid named = InvalidOid;
+
 	check_stack_depth();
 	if (type == RECORDOID)
 	{
 		const HeapTupleHeader record = DatumGetHeapTupleHeader(value);
+
+		named = HeapTupleHeaderGetTypeId(record);
 
 		if (HeapTupleHeaderGetTypeId(record) == RECORDOID)
 		{
@@ -148,6 +155,7 @@ EncodeValue(StringInfo out, Oid type, Datum value)
 	{
 		ArrayType *const array = DatumGetArrayTypeP(value);
 
+		named = ARR_ELEMTYPE(array);
 		if (ARR_ELEMTYPE(array) == RECORDOID)
 		{
 			appendStringInfoChar(out, kAnonymous);
@@ -156,6 +164,8 @@ EncodeValue(StringInfo out, Oid type, Datum value)
 		}
 	}
 	appendStringInfoChar(out, kAsIs);
+	PutRaw(out, named);
+	PutRaw(out, TypeShape(named));
 	PutVarlena(out, reinterpret_cast<struct varlena *>(DatumGetPointer(value)));
 }
 
@@ -210,6 +220,22 @@ TakeRaw(Bytes *in)
 	return number;
 }
 
+/* A type that is read as it was written, and its shape; see type_shape.hpp. */
+static Oid
+TakeType(Bytes *in)
+{
+	const Oid type = TakeRaw<Oid>(in);
+
+	if (TakeRaw<uint32>(in) == TypeShape(type) &&
+		SearchSysCacheExists1(TYPEOID, ObjectIdGetDatum(type)))
+		return type;
+	ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+					errmsg("a type in the result was changed or dropped since the command ran"),
+					errdetail("It stands in a record of the result."),
+					errhint("Run the command again.")));
+	pg_unreachable();
+}
+
 /* A number of things of which each takes at least one byte. */
 static int32
 TakeCount(Bytes *in, int32 limit)
@@ -251,7 +277,7 @@ DecodeFields(Bytes *in)
 
 	for (int i = 0; i < fields; i++)
 	{
-		const Oid type = TakeRaw<Oid>(in);
+		const Oid type = TakeType(in);
 		const int32 typmod = TakeRaw<int32>(in);
 		const char *const name = in->at;
 		const void *const stop = memchr(name, '\0', static_cast<Size>(in->end - name));
@@ -312,7 +338,10 @@ DecodeValue(Bytes *in, Oid type)
 	const char kind = *Take(in, 1);
 
 	if (kind == kAsIs)
+	{
+		(void) TakeType(in);
 		return TakePlain(in, -1, false);
+	}
 	if (kind != kAnonymous)
 		RaiseCorrupt();
 	return type == RECORDOID ? DecodeFields(in) : DecodeArray(in);

@@ -64,6 +64,7 @@ struct ColumnHead
 {
 	Oid type;
 	int32 typmod;
+	uint32 shape; /* type_shape.hpp; of rows in the format kTuples */
 	uint16 name_length;
 	uint16 type_name_length; /* 0: a built-in type, its name is the same everywhere */
 };
@@ -85,7 +86,7 @@ struct OutcomeFooter
 
 static_assert(std::is_standard_layout_v<OutcomeHeader> &&
 			  std::is_trivially_copyable_v<OutcomeHeader>);
-static_assert(sizeof(OutcomeFooter) == 32 && sizeof(ColumnHead) == 12 && sizeof(MessageHead) == 8);
+static_assert(sizeof(OutcomeFooter) == 32 && sizeof(ColumnHead) == 16 && sizeof(MessageHead) == 8);
 /* MinimalTupleData begins with the length that every row begins with. */
 static_assert(offsetof(MinimalTupleData, t_len) == 0 &&
 			  sizeof(std::declval<MinimalTupleData>().t_len) == sizeof(uint32));

@@ -24,6 +24,7 @@
 #include "process/result_writer.hpp"
 #include "process/row_file.hpp"
 #include "process/transmission.hpp"
+#include "process/type_shape.hpp"
 
 extern "C"
 {
@@ -295,7 +296,8 @@ DescribeColumn(Form_pg_attribute attribute)
 			? ""
 			: format_type_with_typemod(attribute->atttypid, attribute->atttypmod);
 	const Oid type = TravelsAsText(attribute->atttypid) ? TEXTOID : attribute->atttypid;
-	const ColumnHead head = {type, attribute->atttypmod, static_cast<uint16>(strlen(name)),
+	const uint32 shape = now.format == RowFormat::kTuples ? TypeShape(type) : 0;
+	const ColumnHead head = {type, attribute->atttypmod, shape, static_cast<uint16>(strlen(name)),
 							 static_cast<uint16>(strlen(type_name))};
 
 	appendBinaryStringInfo(&now.columns, reinterpret_cast<const char *>(&head), sizeof(head));

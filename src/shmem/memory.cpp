@@ -87,11 +87,14 @@ AllocateShared(Size size)
 dsa_pointer
 AllocateSharedEvicting(Size size)
 {
+	/* nobody's outcomes are pushed out for something that might not fit even then */
+	const bool may_evict = size <= DsaMemorySize() / 8;
+
 	for (;;)
 	{
 		const dsa_pointer pointer = AllocateShared(size);
 
-		if (DsaPointerIsValid(pointer))
+		if (DsaPointerIsValid(pointer) || !may_evict)
 			return pointer;
 
 		Leftovers evicted = {};

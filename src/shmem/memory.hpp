@@ -18,7 +18,8 @@ void InitMemory(char *memory, bool found);
 /* InvalidDsaPointer when memory is short; never raises for that. */
 dsa_pointer AllocateShared(Size size);
 /*
- * The same, but pushes old outcomes out to make room (Fate::kEvictedMemory), and raises 53200 naming
+ * The same, but pushes old outcomes out to make room (Fate::kEvictedMemory) unless the chunk is larger than
+ * an eighth of the whole, and raises 53200 naming
  * worker_pool.shared_memory when even that does not help.
  */
 dsa_pointer AllocateSharedOrRaise(Size size);
