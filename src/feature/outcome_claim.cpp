@@ -11,6 +11,7 @@
  * without the lock, and compared again when the claim is made. If the session dies in between, its exit
  * callback releases the claim (session.cpp).
  */
+#include "config/settings.hpp"
 #include "feature/authority.hpp"
 #include "feature/session.hpp"
 
@@ -180,12 +181,31 @@ ClaimOutcome(uint64 id)
 void
 ReleaseClaim(const CommandRef &command)
 {
-	LockScope lock(PoolLock());
-	CommandRecord &record = CommandAt(command.index);
+	bool more = true;
 
 	held_records--;
-	if (record.id == command.id)
-		record.reader_proc = kNone;
+	HOLD_INTERRUPTS();
+	{
+		LockScope lock(PoolLock());
+		CommandRecord &record = CommandAt(command.index);
+
+		if (record.id == command.id)
+			record.reader_proc = kNone;
+	}
+	/* claimed outcomes are not pushed out, so there may be more than worker_pool.keep_outcomes by now */
+	while (more)
+	{
+		Leftovers evicted = {};
+
+		{
+			LockScope lock(PoolLock());
+
+			more = pool->finished_total > settings::keep_outcomes &&
+				   EvictOneOutcome(Fate::kEvicted, &evicted);
+		}
+		FreeLeftovers(evicted);
+	}
+	RESUME_INTERRUPTS();
 }
 
 void

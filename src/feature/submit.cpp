@@ -151,7 +151,7 @@ AssignOrQueue(const Submission &submission, TimestampTz now, int role_limit, Slo
 		LockScope lock(PoolLock());
 		const int slot = FindWorker(submission);
 
-		if (slot == kNone && pool->queued_total >= settings::max_queued_commands)
+		if (slot == kNone && IsQueueFull(submission.role))
 			return Placement::kQueueFull;
 		if (slot == kNone && views != nullptr && !CouldStart(submission, role_limit, views))
 			return Placement::kNoWorker;
@@ -178,6 +178,24 @@ AssignOrQueue(const Submission &submission, TimestampTz now, int role_limit, Slo
 	}
 	compat::SetLatchOf(worker_proc);
 	return Placement::kAssigned;
+}
+
+/* Pushes one outcome out, so that its record can be taken; false when there is none. */
+static bool
+EvictForRecord()
+{
+	Leftovers evicted = {};
+	bool evicted_one = false;
+
+	HOLD_INTERRUPTS();
+	{
+		LockScope lock(PoolLock());
+
+		evicted_one = EvictOneOutcome(Fate::kEvicted, &evicted);
+	}
+	FreeLeftovers(evicted);
+	RESUME_INTERRUPTS();
+	return evicted_one;
 }
 
 /* Raises what a placement that took nothing means to the caller. */
@@ -246,6 +264,10 @@ Submit(const Submission &submission)
 
 		Placement placement = TryAssign(submission, now);
 
+		/* every record is taken: an outcome that nobody fetched makes room */
+		if (placement == Placement::kNoRecord && EvictForRecord())
+			placement = TryAssign(submission, now);
+
 		if (placement == Placement::kNoIdleWorker)
 		{
 			const int role_limit = settings::WorkerLimitOfRole(submission.role);
@@ -255,6 +277,8 @@ Submit(const Submission &submission)
 				views = static_cast<SlotView *>(
 					palloc(static_cast<Size>(SlotCount()) * sizeof(SlotView)));
 			placement = AssignOrQueue(submission, now, role_limit, views);
+			if (placement == Placement::kNoRecord && EvictForRecord())
+				placement = AssignOrQueue(submission, now, role_limit, views);
 		}
 		RaiseNotPlaced(placement);
 		WP_FAULT_IN_TRY("submit.after_queue");

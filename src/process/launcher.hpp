@@ -14,7 +14,8 @@ namespace worker_pool
 /* Makes the launcher's memory; once a launcher's life. */
 void InitSpawner(MemoryContext context);
 /*
- * Reserves a free slot and registers a process for it. False when no slot is free (nothing happened), or
+ * Reserves a free slot and registers a process for it. False when no slot is free or the database is closed
+ * for DDL (nothing happened), or
  * when the server has no background worker slot left (the back-off of SpawnNotBefore() runs from now on).
  */
 bool Spawn(const PairKey &target, SlotKind kind);

@@ -306,7 +306,8 @@ ReapStarts(TimestampTz now)
 			if (SlotAt(i).generation != generation)
 				continue;
 			is_failed = TakeFailedStart(i, status, now, &failed, &overdue);
-			if (!is_failed && SlotAt(i).state == SlotState::kStarting)
+			/* one that is overdue and was told to leave wakes us when it does */
+			if (!is_failed && !overdue && SlotAt(i).state == SlotState::kStarting)
 				next = std::min(next, TimestampTzPlusMilliseconds(SlotAt(i).registered_at,
 																  settings::start_timeout_ms + 1));
 		}

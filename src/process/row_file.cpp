@@ -17,6 +17,42 @@ namespace worker_pool
 
 static File file = 0; /* open only inside one portal's run; 0 = none */
 static uint64 file_bytes = 0;
+static uint64 kept_bytes = 0; /* of the owner's other files, when this one was opened */
+
+/* What the files of this owner's other outcomes take, which wait to be fetched. */
+static uint64
+BytesKept(Oid owner)
+{
+	uint64 bytes = 0;
+	dlist_iter iter;
+	LockScope lock(PoolLock(), LW_SHARED);
+
+	dlist_foreach(iter, &pool->finished_commands)
+	{
+		const CommandRecord &record = *dlist_container(CommandRecord, node, iter.cur);
+
+		if (record.owner == owner)
+			bytes += record.spill_bytes;
+	}
+	return bytes;
+}
+
+/* temp_file_limit, over all of a role's results: the server itself counts only while a file is open. */
+static void
+CheckFileLimit(const CommandRecord &record, Size more)
+{
+	if (temp_file_limit < 0 ||
+		kept_bytes + file_bytes + more <= static_cast<uint64>(temp_file_limit) * 1024)
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+			 errmsg("result of the command exceeds temp_file_limit (%dkB)", temp_file_limit),
+			 kept_bytes == 0 ? 0
+							 : errdetail("Results of role \"%s\" that wait to be fetched take " UINT64_FORMAT
+										 " kB.",
+										 GetUserNameFromId(record.owner, true), kept_bytes / 1024),
+			 errhint("Fetch results that wait, return less, or increase \"temp_file_limit\".")));
+}
 
 static void
 OpenRowFile(CommandRecord &record)
@@ -28,6 +64,7 @@ OpenRowFile(CommandRecord &record)
 	SpillPath(record.id, path);
 	file = PathNameCreateTemporaryFile(path, true);
 	file_bytes = 0;
+	kept_bytes = temp_file_limit < 0 ? 0 : BytesKept(record.owner);
 }
 
 void
@@ -35,6 +72,7 @@ AppendToRowFile(CommandRecord &record, char *bytes, Size length)
 {
 	if (file == 0)
 		OpenRowFile(record);
+	CheckFileLimit(record, length);
 	WP_FAULT("result.spill_write");
 
 	const auto written = FileWrite(file, bytes, static_cast<int>(length),
@@ -63,6 +101,7 @@ CloseRowFile(CommandRecord &record)
 
 	file = 0;
 	FileClose(open_file);
+	record.spill_bytes = file_bytes;
 	pgstat_report_tempfile(file_bytes);
 	if (log_temp_files < 0 || file_bytes / 1024 < static_cast<uint64>(log_temp_files))
 		return;
@@ -78,6 +117,7 @@ ForgetRowFile(CommandRecord &record)
 		return;
 	RemoveSpill(record.id);
 	record.spilled = false;
+	record.spill_bytes = 0;
 }
 
 } // namespace worker_pool

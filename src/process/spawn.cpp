@@ -15,6 +15,7 @@
 
 #include "config/settings.hpp"
 #include "core/backoff.hpp"
+#include "shmem/databases.hpp"
 
 namespace worker_pool
 {
@@ -114,7 +115,7 @@ NoteRegistration(bool registered)
 bool
 Spawn(const PairKey &target, SlotKind kind)
 {
-	WorkerTicket ticket = {};
+	WorkerTicket ticket = {kNone, kind, 0, 0};
 	const TimestampTz now = GetCurrentTimestamp();
 
 	if (not_before > now)
@@ -122,13 +123,14 @@ Spawn(const PairKey &target, SlotKind kind)
 	{
 		LockScope lock(PoolLock());
 
-		ticket.slot = ReserveSlot(target, kind, now);
+		/* in the same hold: a DDL session that closes the database from here on sees the slot */
+		if (!IsBlocked(target.database))
+			ticket.slot = ReserveSlot(target, kind, now);
 		if (ticket.slot != kNone)
 			ticket.generation = SlotAt(ticket.slot).generation;
 	}
 	if (ticket.slot == kNone)
 		return false;
-	ticket.kind = kind;
 	ticket.epoch = pool->epoch;
 
 	WP_FAULT("launcher.before_register");

@@ -351,7 +351,12 @@ WorkerMain()
 		LockScope lock(PoolLock());
 
 		/* unless it was told to stop while it was starting: WaitForWork will see that */
-		if (SlotAt(my_slot).state == SlotState::kStarting)
+		WorkerSlot &slot = SlotAt(my_slot);
+
+		if (slot.state == SlotState::kStarting &&
+			(slot.terminate_sent || IsBlocked(slot.target.database) || !settings::enabled))
+			StopSlot(my_slot); /* what is queued stays so */
+		else if (slot.state == SlotState::kStarting)
 		{
 			NoteCommandBegins();
 			(void) SlotStarted(my_slot);

@@ -130,6 +130,8 @@ FinishRecord()
 										  static_cast<int64>(settings::idle_timeout_ms) * 1000);
 	};
 
+	/* worker_pool.enabled decides below whether there is a next command */
+	ReloadConfiguration();
 	HOLD_INTERRUPTS();
 	{
 		LockScope lock(PoolLock());
@@ -225,7 +227,6 @@ RunAssignedCommand()
 	bool stopped_early = false;
 
 	phase = Phase::kRunning;
-	ReloadConfiguration();
 	pending = {};
 	must_retire = false;
 	authority_gone = false;

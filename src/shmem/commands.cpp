@@ -44,8 +44,8 @@ CommandCount()
 	 * Queued ones, running ones, outcomes that wait to be fetched, and one for each session that has not
 	 * yet looked at the outcome of its own run() or query(), or that is fetching one.
 	 */
-	return settings::max_queued_commands + settings::max_workers + settings::keep_outcomes +
-		   compat::MaxProcesses();
+	return settings::max_queued_commands + QueueReserve() + settings::max_workers +
+		   settings::keep_outcomes + compat::MaxProcesses();
 }
 
 Size
@@ -92,6 +92,26 @@ static int &
 BucketOf(uint64 id)
 {
 	return table->buckets[id & (kBuckets - 1)];
+}
+
+bool
+IsQueueFull(Oid role)
+{
+	dlist_iter iter;
+
+	Assert(LWLockHeldByMe(PoolLock()));
+	if (pool->queued_total < settings::max_queued_commands)
+		return false;
+	if (pool->queued_total >= settings::max_queued_commands + QueueReserve())
+		return true;
+	dlist_foreach(iter, &pool->used_pairs)
+	{
+		const Pair &pair = *dlist_container(Pair, node, iter.cur);
+
+		if (pair.key.role == role && pair.queued > 0)
+			return true;
+	}
+	return false;
 }
 
 int
@@ -162,6 +182,7 @@ AllocateCommand()
 	record.finish_number = 0;
 	record.timeout_ms = 0;
 	record.request = record.outcome = InvalidDsaPointer;
+	record.spill_bytes = 0;
 	record.rows = -1;
 	record.sqlstate = 0;
 	record.brief.sqlstate = 0;
@@ -257,21 +278,64 @@ BeginCommand(int index, int slot)
 	record.started_at = GetCurrentTimestamp();
 }
 
+/* What the outcomes of one role weigh, for the choice of whose is pushed out. */
+struct OwnerWeight
+{
+	Oid owner;
+	int oldest; /* its oldest unclaimed record */
+	uint64 weight;
+};
+
+/* Shared memory that a finished record holds. */
+static uint64
+BytesOf(const CommandRecord &record)
+{
+	uint64 bytes = 0;
+
+	if (DsaPointerIsValid(record.request))
+		bytes += SharedSize(record.request);
+	if (DsaPointerIsValid(record.outcome))
+		bytes += SharedSize(record.outcome);
+	return bytes;
+}
+
 bool
 EvictOneOutcome(Fate fate, Leftovers *evicted)
 {
+	/* whoever keeps most pays, so that no role can push out what another one is about to fetch */
+	static constexpr int kOwners = 16;
+	static constexpr int kLookedAt = 1024;
+	OwnerWeight owners[kOwners];
+	int owner_count = 0;
+	int looked_at = 0;
 	dlist_iter iter;
 
 	dlist_foreach(iter, &pool->finished_commands)
 	{
-		CommandRecord &record = *dlist_container(CommandRecord, node, iter.cur);
+		const CommandRecord &record = *dlist_container(CommandRecord, node, iter.cur);
+		int i = 0;
 
+		if (looked_at++ >= kLookedAt)
+			break;
 		if (record.reader_proc != kNone)
 			continue;
-		*evicted = EmptyCommand(IndexOf(record), fate);
-		return true;
+		while (i < owner_count && owners[i].owner != record.owner)
+			i++;
+		if (i == kOwners)
+			continue;
+		if (i == owner_count)
+			owners[owner_count++] = {record.owner, IndexOf(record), 0};
+		owners[i].weight += fate == Fate::kEvictedMemory ? BytesOf(record) : 1;
 	}
-	return false;
+	if (owner_count == 0)
+		return false;
+
+	const OwnerWeight *heaviest = std::max_element(owners, owners + owner_count,
+												   [](const OwnerWeight &a, const OwnerWeight &b)
+												   { return a.weight < b.weight; });
+
+	*evicted = EmptyCommand(heaviest->oldest, fate);
+	return true;
 }
 
 void

@@ -58,6 +58,7 @@ struct CommandRecord
 
 	dsa_pointer request; /* process/request.hpp */
 	dsa_pointer outcome; /* process/result_format.hpp; InvalidDsaPointer when brief or spilled */
+	uint64 spill_bytes;	 /* size of its file, for temp_file_limit of its owner */
 	int64 rows;			 /* of the result; -1 unknown */
 	int sqlstate;		 /* of the error; 0 = none */
 	BriefError brief;	 /* the error where no outcome could be written */
@@ -109,6 +110,12 @@ int FindCommand(uint64 id);
 Tombstone FindFate(uint64 id);
 
 /*
+ * May no further command of that role be queued? The queue holds max_queued_commands; a role that has none in
+ * it may still queue one in the reserve beyond, so that no role can shut all others out. Shared lock suffices.
+ */
+bool IsQueueFull(Oid role);
+
+/*
  * Takes a free record, gives it the next id and clears every field; state stays kVacant until
  * QueueCommand or BeginAssigned. kNone when there is none.
  */
@@ -124,14 +131,17 @@ void RequeueCommand(int index);
 void BeginCommand(int index, int slot);
 /*
  * kQueued | kRunning -> a finished state. A public outcome goes to the finished list; where more than
- * keep_outcomes stand there, the oldest unclaimed one is emptied into *evicted. An abandoned record is
+ * keep_outcomes stand there, one is emptied (EvictOneOutcome) into *evicted. An abandoned record is
  * emptied into *evicted itself. Waiters are woken by the caller after it released the lock, with
  * WakeWaiters(index) (returns who).
  */
 void FinishCommand(int index, CommandState state, Leftovers *evicted);
 /* Any state but kRunning -> kVacant, its id to the tombstones with that fate. */
 Leftovers EmptyCommand(int index, Fate fate);
-/* Pushes the oldest unclaimed public outcome out to make room; false when there is none. */
+/*
+ * Pushes an unclaimed public outcome out to make room, the oldest of the role that keeps most (in bytes of
+ * shared memory for kEvictedMemory, else in number); false when there is none. The DSA must be attached.
+ */
 bool EvictOneOutcome(Fate fate, Leftovers *evicted);
 
 /* Lock not held: wakes whoever waits for the record. Spurious wakes are harmless. */

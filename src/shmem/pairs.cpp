@@ -20,10 +20,19 @@ struct PairTable
 static PairTable *table = nullptr;
 
 int
+QueueReserve()
+{
+	return std::max(16, settings::max_queued_commands / 8);
+}
+
+int
 PairCount()
 {
-	/* each pair in use has a queued command or a slot; one more for the moment of a move */
-	return settings::max_queued_commands + 2 * settings::max_workers + 1;
+	/*
+	 * Each pair in use has a queued command or a slot; assigned commands may go back to the queue; one more
+	 * for the moment of a move.
+	 */
+	return settings::max_queued_commands + QueueReserve() + 2 * settings::max_workers + 1;
 }
 
 Size

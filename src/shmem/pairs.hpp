@@ -43,6 +43,9 @@ struct Pair
 	TimestampTz gave_way_at;
 };
 
+/* How many commands beyond max_queued_commands the queue takes from roles that have none in it. */
+int QueueReserve();
+
 Size PairMemorySize();
 void InitPairs(char *memory, bool found);
 
