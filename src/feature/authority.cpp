@@ -44,6 +44,7 @@ RegisterCallbacks()
 	CacheRegisterSyscacheCallback(AUTHOID, CountGeneration, 0);
 	CacheRegisterSyscacheCallback(AUTHMEMROLEMEM, CountGeneration, 0);
 	CacheRegisterSyscacheCallback(DATABASEOID, CountGeneration, 0);
+	CacheRegisterSyscacheCallback(NAMESPACEOID, CountGeneration, 0);
 	registered = true;
 }
 
@@ -224,6 +225,31 @@ CheckDatabase(Oid caller, Oid database)
 			 errdetail("A worker connects without passing pg_hba.conf, so only superusers may "
 					   "choose its database."),
 			 errhint("A superuser can set \"worker_pool.allow_cross_database\" to on.")));
+}
+
+void
+CheckAdmitted()
+{
+	static uint64 generation = 0;
+	static Oid admitted = InvalidOid;
+	const Oid caller = GetUserId();
+
+	RegisterCallbacks();
+	if (likely(generation == catalog_generation && admitted == caller))
+		return;
+
+	const uint64 generation_now = catalog_generation;
+	const Oid name_space = get_namespace_oid("worker_pool", true);
+
+	if (OidIsValid(name_space) && !compat::MayUseNamespace(name_space, caller))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("permission denied for schema worker_pool"),
+				 errdetail("USAGE on the schema is what admits a role to the pool, through a function "
+						   "or view of somebody else, too."),
+				 errhint("GRANT USAGE ON SCHEMA worker_pool TO the role.")));
+	generation = generation_now;
+	admitted = caller;
 }
 
 void

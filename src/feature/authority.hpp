@@ -21,6 +21,9 @@ Oid ResolveDatabase(const char *name); /* 3D000 */
  */
 bool MayRunIn(Oid database, Oid role, BriefError *why);
 
+/* Has the caller USAGE on schema worker_pool at this moment (42501)? Asked by every verb. */
+void CheckAdmitted();
+
 /*
  * All checks of a verb that starts a command: not InSecurityRestrictedOperation (42501), role membership
  * (42501), cross-database permission (42501 with a hint naming worker_pool.allow_cross_database), MayRunIn.

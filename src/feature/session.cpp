@@ -11,6 +11,7 @@
  */
 #include "feature/session.hpp"
 
+#include "config/settings.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/slots.hpp"
 #include "shmem/waiters.hpp"
@@ -138,6 +139,22 @@ PrepareSession()
 	AttachMemory();
 	on_shmem_exit(LeaveThePool, 0);
 	registered = true;
+}
+
+void
+RefuseWithoutLauncher()
+{
+	if (likely(pool->launcher_started_at != 0) ||
+		!TimestampDifferenceExceeds(pool->started_at, GetCurrentTimestamp(),
+									settings::start_timeout_ms))
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+			 errmsg("the launcher of worker_pool was never started"),
+			 errdetail("Without it no worker can start. The server's table of background workers was "
+					   "probably full."),
+			 errhint("Increase \"max_worker_processes\" (now %d) and restart the server.",
+					 max_worker_processes)));
 }
 
 void

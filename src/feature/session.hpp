@@ -43,6 +43,8 @@ void EndWait();
  */
 void AbandonPrivate(const CommandRef &command);
 
+/* A launcher that has not come within start_timeout of the server's start will not come (55000). */
+void RefuseWithoutLauncher();
 /*
  * Refuses to wait without limit for a command in a database that this transaction's own DDL holds closed
  * for the pool (55000): it could begin only after the wait.

@@ -244,6 +244,7 @@ CheckAcceptsCommands(const Submission &submission)
 		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 						errmsg("worker_pool is disabled"),
 						errhint("Set \"worker_pool.enabled\" to on and reload the configuration.")));
+	RefuseWithoutLauncher();
 	if (submission.is_private)
 		RefuseClosedByMe(submission.database);
 }

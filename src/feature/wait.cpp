@@ -100,6 +100,8 @@ LookForKnot(WaitInProgress *wait)
 		wait->knot_context = AllocSetContextCreate(
 			CurrentMemoryContext, "worker_pool deadlock check", ALLOCSET_SMALL_SIZES);
 
+	RefuseWithoutLauncher();
+
 	MemoryContext const old_context = MemoryContextSwitchTo(wait->knot_context);
 	char *chain = nullptr;
 	/* no C++ exception may pass the PG_TRY that we are in */

@@ -295,6 +295,28 @@ ReportStatistics(bool force)
 #endif
 }
 
+/* DROP DATABASE ... WITH (FORCE) */
+inline bool
+DropsWithForce(const DropdbStmt *statement)
+{
+	ListCell *cell;
+
+	foreach(cell, statement->options)
+		if (strcmp(static_cast<DefElem *>(lfirst(cell))->defname, "force") == 0)
+			return true;
+	return false;
+}
+
+inline bool
+MayUseNamespace(Oid name_space, Oid role)
+{
+#if PG_VERSION_NUM >= 160000
+	return object_aclcheck(NamespaceRelationId, name_space, role, ACL_USAGE) == ACLCHECK_OK;
+#else
+	return pg_namespace_aclcheck(name_space, role, ACL_USAGE) == ACLCHECK_OK;
+#endif
+}
+
 /* The range type of a multirange type (14), InvalidOid for any other type. */
 inline Oid
 RangeOfMultirange([[maybe_unused]] Oid type)

@@ -73,12 +73,19 @@ enum class Escape : uint8
 	kOther,
 };
 
+/*
+ * An exception escaped from a C++ body in this process. Where it may have passed frames of the server (their
+ * PG_CATCH blocks did not run), the process should not go on for long: workers retire.
+ */
+inline bool exception_escaped = false;
+
 /* Raises what escaped from a C++ body, outside of any catch block. Does not return. */
 [[noreturn]] inline void
 RaiseEscaped(Escape escape, const char *what)
 {
 	if (escape == Escape::kPostgres)
 		PG_RE_THROW();
+	exception_escaped = true;
 	if (escape == Escape::kMemory)
 		ereport(ERROR,
 				(errcode(ERRCODE_OUT_OF_MEMORY), errmsg("out of memory"),

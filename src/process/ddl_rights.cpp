@@ -65,6 +65,16 @@ OwnedDatabase(const char *name)
 	return database;
 }
 
+/*
+ * A statement that needs the database empty fails while other sessions are there: then no command is ended
+ * for it, as the server too only waits.
+ */
+static Busy
+BusyFor(Oid database)
+{
+	return CountDBConnections(database) > 0 ? Busy::kLeave : Busy::kTerminate;
+}
+
 static bool
 ForDrop(const DropdbStmt *statement, bool is_top_level, DrainRequest *request)
 {
@@ -74,7 +84,7 @@ ForDrop(const DropdbStmt *statement, bool is_top_level, DrainRequest *request)
 	if (IsInTransactionBlock(is_top_level) || !OidIsValid(database) || database == MyDatabaseId ||
 		!ReadFacts(database, &facts) || facts.is_template)
 		return false;
-	*request = {database, Busy::kTerminate};
+	*request = {database, compat::DropsWithForce(statement) ? Busy::kTerminate : BusyFor(database)};
 	return true;
 }
 
@@ -89,7 +99,7 @@ ForRename(const RenameStmt *statement, DrainRequest *request)
 	if (!OidIsValid(database) || database == MyDatabaseId || !MayCreateDatabases() ||
 		OidIsValid(get_database_oid(statement->newname, true)))
 		return false;
-	*request = {database, Busy::kTerminate};
+	*request = {database, BusyFor(database)};
 	return true;
 }
 
@@ -110,15 +120,14 @@ ForMove(const AlterDatabaseStmt *statement, DefElem *option, bool is_top_level,
 		!compat::MayCreateInTablespace(tablespace, GetUserId()) || !ReadFacts(database, &facts) ||
 		facts.tablespace == tablespace)
 		return false;
-	*request = {database, Busy::kTerminate};
+	*request = {database, BusyFor(database)};
 	return true;
 }
 
-/* ALTER DATABASE ... ALLOW_CONNECTIONS false | IS_TEMPLATE true | TABLESPACE x */
+/* ALTER DATABASE ... ALLOW_CONNECTIONS false | TABLESPACE x */
 static bool
 ForAlter(const AlterDatabaseStmt *statement, bool is_top_level, DrainRequest *request)
 {
-	bool becomes_template = false;
 	bool closes = false;
 	ListCell *cell;
 
@@ -128,19 +137,15 @@ ForAlter(const AlterDatabaseStmt *statement, bool is_top_level, DrainRequest *re
 
 		if (strcmp(option->defname, "tablespace") == 0)
 			return ForMove(statement, option, is_top_level, request);
-		if (option->arg == nullptr)
-			continue;
-		if (strcmp(option->defname, "is_template") == 0)
-			becomes_template = defGetBoolean(option);
-		else if (strcmp(option->defname, "allow_connections") == 0)
+		if (option->arg != nullptr && strcmp(option->defname, "allow_connections") == 0)
 			closes = !defGetBoolean(option);
 	}
-	if (!becomes_template && !closes)
+	if (!closes)
 		return false;
 
 	const Oid database = OwnedDatabase(statement->dbname);
 
-	if (!OidIsValid(database) || (closes && database == MyDatabaseId))
+	if (!OidIsValid(database) || database == MyDatabaseId)
 		return false;
 	*request = {database, Busy::kTerminate};
 	return true;

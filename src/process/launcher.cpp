@@ -48,6 +48,7 @@ struct Sight
 	DemandView *demands;
 	PairKey *targets; /* of the demands */
 	int demand_count;
+	int used; /* slots that are not free */
 };
 
 static void
@@ -75,6 +76,7 @@ TakeSight(Sight *sight)
 		sight->slots[i] = {slot.target.database, slot.target.role, slot.target.fresh_id,
 						   slot.state,			 slot.kind,		   slot.give_way,
 						   slot.state_changed_at};
+		sight->used += slot.state == SlotState::kFree ? 0 : 1;
 	}
 	dlist_foreach(iter, &pool->used_pairs)
 	{
@@ -171,8 +173,8 @@ static TimestampTz
 Allocate(Sight *sight, TimestampTz now)
 {
 	static constexpr int64 kMicrosecondsAMs = 1000;
-	const TimestampTz spawn_not_before = SpawnNotBefore();
-	const PolicyLimits limits = {SlotCount(),
+	const int spawnable = SpawnableSlots(sight->used);
+	const PolicyLimits limits = {spawnable,
 								 settings::max_workers_per_database,
 								 settings::fairness_interval_ms * kMicrosecondsAMs,
 								 settings::idle_timeout_ms * kMicrosecondsAMs,
@@ -184,13 +186,14 @@ Allocate(Sight *sight, TimestampTz now)
 	std::int64_t wake_at = INT64_MAX;
 
 	for (int i = 0; i < sight->demand_count; i++)
-		sight->demands[i].not_before_us =
-			std::max(spawn_not_before, PairNotBefore(sight->targets[i]));
+		sight->demands[i].not_before_us = PairNotBefore(sight->targets[i]);
 
 	const int count = PlanActions(sight->slots, SlotCount(), sight->demands, sight->demand_count,
 								  limits, actions, capacity, &wake_at, scratch);
 	TimestampTz next = wake_at == INT64_MAX ? DT_NOEND : static_cast<TimestampTz>(wake_at);
 
+	if (spawnable < SlotCount())
+		next = MinTime(next, SpawnNotBefore());
 	for (int i = 0; i < count; i++)
 	{
 		const Action &action = actions[i];
@@ -201,7 +204,7 @@ Allocate(Sight *sight, TimestampTz now)
 			AskToGiveWay(action.index);
 		else if (action.kind == ActionKind::kStart && StillWanted(sight->targets[action.index]) &&
 				 !Spawn(sight->targets[action.index], SlotKind::kCommand))
-			next = MinTime(next, std::max(SpawnNotBefore(), now));
+			next = now; /* look again with what there is */
 	}
 	return next;
 }

@@ -21,6 +21,11 @@ void InitSpawner(MemoryContext context);
 bool Spawn(const PairKey &target, SlotKind kind);
 /* Before this time no process can be registered (DT_NOBEGIN: at once). */
 TimestampTz SpawnNotBefore();
+/*
+ * The size of the pool for the policy: all slots, or, while the server has no place for another process, those
+ * in use.
+ */
+int SpawnableSlots(int used);
 /* The process in that slot, as the postmaster knows it; BGWH_STARTED when this launcher does not know. */
 BgwHandleStatus ProcessStatus(int slot, uint64 generation);
 /* Asks the postmaster to end a process that has not attached to its slot. */

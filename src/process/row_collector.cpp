@@ -20,6 +20,7 @@
 #include "process/row_collector.hpp"
 
 #include "config/settings.hpp"
+#include "pg/guard.hpp"
 #include "process/record_codec.hpp"
 #include "process/result_writer.hpp"
 #include "process/row_file.hpp"
@@ -422,8 +423,14 @@ DestroyReceiver(DestReceiver *self)
 DestReceiver *
 ResultReceiver()
 {
-	static DestReceiver receiver = {ReceiveRow, StartStatement, EndStatement, DestroyReceiver,
-									DestTuplestore};
+	/* called back from the server's executor: no C++ exception may leave */
+	static DestReceiver receiver = {
+		[](TupleTableSlot *slot, DestReceiver *self)
+		{ return EnterCpp([slot, self]() { return ReceiveRow(slot, self); }); },
+		[](DestReceiver *self, int operation, TupleDesc type)
+		{ EnterCpp([self, operation, type]() { StartStatement(self, operation, type); }); },
+		[](DestReceiver *self) { EnterCpp([self]() { EndStatement(self); }); }, DestroyReceiver,
+		DestTuplestore};
 
 	return &receiver;
 }

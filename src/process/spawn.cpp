@@ -4,8 +4,10 @@
  *
  * A slot is reserved under the lock (free -> starting, generation+1), the process registered outside it with
  * slot, generation and epoch in bgw_extra. Registration can fail at once when max_worker_processes are in
- * use: the slot goes back, and no registration is tried before a back-off (50 ms doubling to 2 s) is over;
- * one log line an episode. There is no event for "a background worker slot of the server became free", so
+ * use: the slot goes back, and no registration is tried before a back-off (50 ms doubling to 2 s) is over.
+ * Meanwhile the pool is as large as what it has (SpawnableSlots), so the policy makes room out of that: idle
+ * workers of others leave, busy ones give way, and when one has left the next start is tried at once. One
+ * log line an episode, one at its end. There is no event for "a background worker slot of the server became free", so
  * this is the one place where the pool looks by the clock, and only while somebody waits.
  *
  * The handles belong to this launcher's life. A restarted launcher has none for the processes that its
@@ -30,6 +32,8 @@ static MemoryContext spawn_context = nullptr;
 static Registration *registrations = nullptr;
 static int refusals = 0; /* in a row */
 static TimestampTz not_before = DT_NOBEGIN;
+static int used_at_refusal = 0; /* our slots in use then, or fewer if some have left since */
+static int capacity = 0;		/* our slots in use at the first refusal of this episode */
 
 static constexpr int64 kFirstDelayMs = 50;
 static constexpr int64 kMaxDelayMs = 2000;
@@ -48,6 +52,18 @@ TimestampTz
 SpawnNotBefore()
 {
 	return not_before;
+}
+
+int
+SpawnableSlots(int used)
+{
+	if (refusals == 0)
+		return SlotCount();
+	/* one of ours has left since: its place in the server's table is free */
+	if (used < used_at_refusal)
+		not_before = DT_NOBEGIN;
+	used_at_refusal = std::min(used, used_at_refusal);
+	return not_before > GetCurrentTimestamp() ? used : SlotCount();
 }
 
 static void
@@ -87,26 +103,50 @@ Register(const WorkerTicket &ticket)
 	return registered;
 }
 
-/* Keeps the back-off; logs the first refusal of an episode and its end. */
+/* Our slots in use. */
+static int
+CountUsed()
+{
+	int used = 0;
+	LockScope lock(PoolLock(), LW_SHARED);
+
+	for (int i = 0; i < SlotCount(); i++)
+		used += SlotAt(i).state == SlotState::kFree ? 0 : 1;
+	return used;
+}
+
+/*
+ * Keeps the back-off; logs the first refusal of an episode, which ends when the pool has become larger than it
+ * was at the refusal.
+ */
 static void
 NoteRegistration(bool registered)
 {
+	if (registered && refusals == 0)
+		return;
+
+	const int used = CountUsed();
+
+	used_at_refusal = used;
 	if (registered)
 	{
-		if (refusals > 0)
-			ereport(LOG, (errmsg("worker_pool can start workers again")));
-		refusals = 0;
 		not_before = DT_NOBEGIN;
+		if (used <= capacity)
+			return;
+		ereport(LOG, (errmsg("worker_pool is no longer short of background worker slots")));
+		refusals = 0;
 		return;
 	}
 	if (refusals == 0)
-		ereport(LOG,
-				(errcode(ERRCODE_INSUFFICIENT_RESOURCES),
-				 errmsg("worker_pool could not start a worker: no background worker slot is free"),
-				 errdetail("Commands stay queued until one becomes free."),
-				 errhint("Increase \"max_worker_processes\" (now %d) or decrease "
-						 "\"worker_pool.max_workers\" (now %d).",
-						 max_worker_processes, settings::max_workers)));
+	{
+		capacity = used;
+		ereport(LOG, (errcode(ERRCODE_INSUFFICIENT_RESOURCES),
+					  errmsg("worker_pool could not start a worker: no background worker slot is free"),
+					  errdetail("Commands stay queued until one becomes free."),
+					  errhint("Increase \"max_worker_processes\" (now %d) or decrease "
+							  "\"worker_pool.max_workers\" (now %d).",
+							  max_worker_processes, settings::max_workers)));
+	}
 	refusals++;
 	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
 											 BackoffDelayMs(refusals, kFirstDelayMs, kMaxDelayMs));

@@ -279,6 +279,9 @@ WaitForWork()
 	for (;;)
 	{
 		ResetLatch(MyLatch);
+		/* told to go while it does nothing: nobody needs a FATAL in the log for that */
+		if (ProcDiePending && SlotAt(my_slot).state == SlotState::kIdle)
+			RetireWorker();
 		CHECK_FOR_INTERRUPTS();
 		ReloadConfiguration();
 

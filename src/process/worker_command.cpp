@@ -28,6 +28,7 @@
 #include "config/settings.hpp"
 #include "feature/authority.hpp"
 #include "feature/request.hpp"
+#include "pg/guard.hpp"
 #include "process/executor.hpp"
 #include "process/result_writer.hpp"
 #include "shmem/memory.hpp"
@@ -109,7 +110,7 @@ FinishRecord()
 		state = CommandState::kFailed;
 	}
 
-	const bool retire = must_retire || ProcDiePending ||
+	const bool retire = must_retire || exception_escaped || ProcDiePending ||
 						ShouldRetire(SlotAt(my_slot).commands_done + 1, SlotAt(my_slot).started_at);
 	const bool cancel_error =
 		!pending.success && pending.error->sqlerrcode == ERRCODE_QUERY_CANCELED;
@@ -164,6 +165,9 @@ FinishRecord()
 	WP_FAULT("worker.after_publish");
 	if (after == AfterCommand::kExit)
 		RetireWorker();
+	/* an idle worker does this before it sleeps; one that is never idle must, too */
+	if (after == AfterCommand::kNext)
+		(void) ReportStatistics(false);
 }
 
 /* The command was stopped before it began. */

@@ -156,6 +156,9 @@ RequirePool()
 {
 	if (pool != nullptr)
 		return;
+	if (!IsPostmasterEnvironment)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("worker_pool is not available in single-user mode")));
 	ereport(ERROR,
 			(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 			 errmsg("worker_pool is not loaded by this server"),

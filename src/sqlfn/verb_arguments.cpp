@@ -26,6 +26,7 @@ EnterVerb()
 	if (InSecurityRestrictedOperation())
 		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 						errmsg("cannot use worker_pool within a security-restricted operation")));
+	CheckAdmitted();
 }
 
 /* 22004 */
