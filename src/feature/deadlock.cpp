@@ -28,6 +28,7 @@
 
 #include "config/settings.hpp"
 #include "core/wait_graph.hpp"
+#include "shmem/databases.hpp"
 #include "shmem/slots.hpp"
 
 namespace worker_pool
@@ -50,6 +51,7 @@ struct WaiterSeen
 	int worker_pid;		/* that runs the command; 0 = none */
 	PairKey target;
 	int role_limit;
+	int closer_pid; /* the session that holds the target database closed for DDL; 0 = none */
 };
 
 /* One slot, likewise. */
@@ -121,6 +123,8 @@ SeeWaiter(const Waiter &waiter)
 		seen.worker_pid = SlotAt(record.slot).pid;
 	if (record.pair != kNone)
 		seen.role_limit = PairAt(record.pair).role_limit;
+	if (record.state == CommandState::kQueued && IsBlocked(record.target.database))
+		seen.closer_pid = FindDatabase(record.target.database)->closer;
 	return seen;
 }
 
@@ -338,6 +342,13 @@ DrawWaiter(Picture *picture, int node)
 	if (waiter.state != CommandState::kQueued)
 		return;
 
+	/* Nothing starts there before that session's transaction ends. */
+	if (waiter.closer_pid != 0)
+	{
+		AddTarget(picture, node, NeedNode(picture, Place::kProcess, waiter.closer_pid, InvalidOid));
+		return;
+	}
+
 	/* It needs a slot within every limit, so it is stuck as soon as one of the sets is. */
 	const int database_limit = settings::max_workers_per_database;
 
@@ -442,6 +453,11 @@ AppendEdge(StringInfo chain, const Picture &picture, int index, const bool *stuc
 		return;
 	}
 	appendStringInfoString(chain, "which is queued; ");
+	if (waiter.closer_pid != 0)
+	{
+		appendStringInfo(chain, "its database is closed by DDL of process %d.", waiter.closer_pid);
+		return;
+	}
 	for (int i = 0; i < node.target_count; ++i)
 	{
 		if (stuck[targets[i]])

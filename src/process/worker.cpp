@@ -85,7 +85,8 @@ EndReason()
 	static BriefError timed_out = {};
 	char message[sizeof(timed_out.message)];
 
-	if (!CommandTimedOut(message, sizeof(message)))
+	/* not once its statements are over: then it may have committed, and is lost */
+	if (!TimedOutAndRunning(message, sizeof(message)))
 		return LastFatal();
 	SetBriefError(
 		&timed_out, ERRCODE_QUERY_CANCELED, message,

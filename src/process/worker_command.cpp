@@ -29,6 +29,7 @@
 #include "feature/authority.hpp"
 #include "feature/request.hpp"
 #include "pg/guard.hpp"
+#include "process/command_timer.hpp"
 #include "process/executor.hpp"
 #include "process/result_writer.hpp"
 #include "shmem/memory.hpp"
@@ -101,6 +102,8 @@ FinishRecord()
 	CommandRecord &record = CommandAt(command);
 	CommandState state = CommandState::kSucceeded;
 
+	/* before anything is published; worker_pool.enabled decides below whether there is a next command */
+	ReloadConfiguration();
 	WP_FAULT("worker.before_publish");
 	if (pending.success && !PublishSuccess(pending.tag))
 		state = CommandState::kFailed;
@@ -131,8 +134,6 @@ FinishRecord()
 										  static_cast<int64>(settings::idle_timeout_ms) * 1000);
 	};
 
-	/* worker_pool.enabled decides below whether there is a next command */
-	ReloadConfiguration();
 	HOLD_INTERRUPTS();
 	{
 		LockScope lock(PoolLock());
@@ -187,13 +188,17 @@ FinishUnbegun()
 static void
 ReportRunning(const CommandRecord &record)
 {
-	char name[NAMEDATALEN + 64];
+	static constexpr std::string_view kPrefix = "worker_pool command ";
+	char name[kPrefix.size() + 32 + NAMEDATALEN];
+	char *end = name + kPrefix.size();
 
-	if (record.name[0] != '\0')
-		snprintf(name, sizeof(name), "worker_pool command " UINT64_FORMAT " (%s)", record.id,
-				 record.name);
+	/* by hand: snprintf would be seen on the warm path */
+	memcpy(name, kPrefix.data(), kPrefix.size());
+	end += pg_ulltoa_n(record.id, end);
+	if (record.name[0] == '\0')
+		*end = '\0';
 	else
-		snprintf(name, sizeof(name), "worker_pool command " UINT64_FORMAT, record.id);
+		snprintf(end, sizeof(name) - static_cast<Size>(end - name), " (%s)", record.name);
 	pgstat_report_appname(name);
 }
 
@@ -230,6 +235,9 @@ RunAssignedCommand()
 	const CommandRecord &record = CommandAt(SlotAt(my_slot).command);
 	bool stopped_early = false;
 
+	/* from here on an ERROR is this command's */
+	BeginOutcome(SlotAt(my_slot).command);
+	ArmCommandTimer(0); /* forgets the one before */
 	phase = Phase::kRunning;
 	pending = {};
 	must_retire = false;
@@ -242,7 +250,6 @@ RunAssignedCommand()
 		/* stop_worker may have marked it while it was assigned */
 		stopped_early = SlotAt(my_slot).cancel_id == record.id;
 	}
-	BeginOutcome(SlotAt(my_slot).command);
 	if (stopped_early || record.abandoned)
 	{
 		FinishUnbegun();
@@ -289,9 +296,8 @@ GiveCommandBack()
 
 		if (slot.cancel_id == CommandAt(command).id || CommandAt(command).abandoned)
 			return;
-		slot.command = kNone;
 		StopSlot(my_slot);
-		RequeueCommand(command);
+		GiveBackCommand(my_slot);
 	}
 	FlushErrorState();
 	AbortOutOfAnyTransaction();
@@ -328,6 +334,12 @@ ExplainCancel(const ErrorData *error, char *message, Size size)
 		return false;
 	strlcpy(message, kStoppedMessage, size);
 	return true;
+}
+
+bool
+TimedOutAndRunning(char *message, Size size)
+{
+	return phase == Phase::kRunning && CommandTimedOut(message, size);
 }
 
 /* Takes the error from elog's stack in the words the user is to see; logs it. */

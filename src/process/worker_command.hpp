@@ -32,6 +32,9 @@ void RecoverFromError();
  */
 bool ExplainCancel(const ErrorData *error, char *message, Size size);
 
+/* Did the running command's own time-out go off, and is it still running? Its words, then. */
+bool TimedOutAndRunning(char *message, Size size);
+
 /* Leaves with exit code 0 (worker.cpp). */
 [[noreturn]] void RetireWorker();
 

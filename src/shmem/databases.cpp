@@ -126,12 +126,14 @@ ForgetDatabase(Oid database)
 		return;
 
 	const int blocks = entry->blocks;
+	const pid_t closer = entry->closer;
 
 	memset(entry, 0, sizeof(*entry));
 	if (blocks > 0)
 	{
 		entry->database = database;
 		entry->blocks = blocks;
+		entry->closer = closer;
 	}
 }
 
@@ -294,6 +296,7 @@ CloseDatabase(Oid database)
 	if (entry == nullptr)
 		return;
 	entry->blocks++;
+	entry->closer = MyProcPid;
 	table->closed++;
 	held[held_count++] = {database, GetCurrentSubTransactionId()};
 }

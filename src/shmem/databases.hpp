@@ -41,6 +41,7 @@ struct DatabaseEntry
 
 	/* DDL: number of sessions that hold the database closed for the pool; nothing starts there */
 	int blocks;
+	pid_t closer; /* the session that closed it last */
 };
 
 static_assert(std::is_standard_layout_v<DatabaseEntry> &&

@@ -208,6 +208,24 @@ StopSlot(int index)
 	MoveSlot(SlotAt(index), SlotState::kStopping);
 }
 
+void
+GiveBackCommand(int index)
+{
+	WorkerSlot &slot = SlotAt(index);
+	const int command = slot.command;
+
+	slot.command = kNone;
+	RequeueCommand(command);
+
+	/* idle workers look at their slot, not at the queue: without this it would wait for the launcher */
+	const int idle = IsBlocked(slot.target.database) ? kNone : FindIdleSlot(slot.target);
+
+	if (idle == kNone)
+		return;
+	AssignSlot(idle, command);
+	compat::SetLatchOf(SlotAt(idle).proc);
+}
+
 /* The command of a slot whose process is gone, or going. Returns the record if it was finished. */
 static int
 GiveUpCommand(WorkerSlot &slot, const BriefError *brief, Leftovers *leftovers)
@@ -219,7 +237,7 @@ GiveUpCommand(WorkerSlot &slot, const BriefError *brief, Leftovers *leftovers)
 	/* handed over but never looked at: it has had no effect, another worker can run it */
 	if (slot.state == SlotState::kAssigned && !cancelled && !record.abandoned)
 	{
-		RequeueCommand(command);
+		GiveBackCommand(static_cast<int>(&slot - slots));
 		return kNone;
 	}
 	if (cancelled && slot.stop_reason == StopReason::kRequested)

@@ -84,6 +84,12 @@ void SlotAccepts(int index);
 /* The warmest idle slot of the pair, or kNone. Shared lock suffices. */
 int FindIdleSlot(const PairKey &target);
 
+/*
+ * The slot's command, of which nothing has run, goes back to the head of its queue, or straight to an idle
+ * worker of its pair, whose latch is set. The slot itself is on its way out.
+ */
+void GiveBackCommand(int index);
+
 enum class AfterCommand : uint8
 {
 	kIdle,
