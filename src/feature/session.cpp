@@ -54,6 +54,9 @@ EndWait()
 		my_waiter->pid = 0;
 }
 
+/* How long a command may take to end after its waiting caller was interrupted; stop_worker's default. */
+static constexpr int kGraceMs = 5000;
+
 /* Under the lock: the private record is nobody's any more. What must be freed is returned. */
 static Leftovers
 AbandonLocked(int index)
@@ -64,7 +67,10 @@ AbandonLocked(int index)
 		return EmptyCommand(index, Fate::kAbandoned);
 	record.abandoned = true;
 	record.submitter_proc = kNone;
-	SignalCommand(record.slot, StopReason::kRequested, DT_NOEND);
+	/* as stop_worker does it: one that catches the cancel is terminated */
+	SignalCommand(record.slot, StopReason::kRequested,
+				  TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kGraceMs));
+	WakeLauncher();
 	return {};
 }
 
