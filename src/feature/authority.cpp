@@ -183,6 +183,7 @@ MayRunIn(Oid database, Oid role, BriefError *why)
 struct Verdict
 {
 	uint64 generation; /* 0 = none */
+	uint64 authority_changes;
 	Oid caller;
 	Oid database;
 	Oid role;
@@ -265,10 +266,16 @@ CheckMayStart(Oid database, Oid role)
 
 	Verdict &verdict = verdicts[(database * 31 + role * 7 + caller) & (kVerdicts - 1)];
 
-	if (likely(verdict.generation == catalog_generation && verdict.caller == caller &&
+	const uint64 authority_changes = pg_atomic_read_u64(&pool->authority_changes);
+
+	if (likely(verdict.generation == catalog_generation &&
+			   verdict.authority_changes == authority_changes && verdict.caller == caller &&
 			   verdict.database == database && verdict.role == role &&
 			   verdict.allow_cross_database == settings::allow_cross_database))
 		return;
+
+	/* inside one long statement nobody else takes them in */
+	AcceptInvalidationMessages();
 
 	const uint64 generation = catalog_generation;
 	BriefError why = {};
@@ -279,7 +286,8 @@ CheckMayStart(Oid database, Oid role)
 		ereport(ERROR, (errcode(why.sqlstate), errmsg_internal("%s", why.message),
 						why.detail[0] != '\0' ? errdetail_internal("%s", why.detail) : 0,
 						why.hint[0] != '\0' ? errhint("%s", why.hint) : 0));
-	verdict = {generation, caller, database, role, settings::allow_cross_database};
+	verdict = {
+		generation, authority_changes, caller, database, role, settings::allow_cross_database};
 }
 
 bool

@@ -74,6 +74,7 @@ BindArguments(const Request &request, const Oid *types)
 
 	for (int i = 0; i < request.arg_count; i++)
 	{
+		CHECK_FOR_INTERRUPTS();
 		ParamExternData &param = params->params[i];
 		Oid input_function = InvalidOid;
 		Oid type_parameter = InvalidOid;

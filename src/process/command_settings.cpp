@@ -66,6 +66,15 @@ CheckClientEncoding()
 			 errhint("Leave the setting out: texts are converted between databases as needed.")));
 }
 
+/* Applied so far in this process; each new one stays in the server's table of settings for good. */
+static uint64 custom_settings = 0;
+
+uint64
+CustomSettingsApplied()
+{
+	return custom_settings;
+}
+
 void
 ApplySettings(const Request &request)
 {
@@ -79,6 +88,9 @@ ApplySettings(const Request &request)
 	{
 		const SettingItem &item = request.settings[i];
 
+		CHECK_FOR_INTERRUPTS();
+		if (strchr(item.name, '.') != nullptr)
+			custom_settings++;
 		context.arg = const_cast<char *>(item.name);
 		RefuseSenseless(item);
 		(void) set_config_option(item.name, item.value, right, PGC_S_SESSION, GUC_ACTION_SET, true,

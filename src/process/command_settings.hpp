@@ -23,4 +23,7 @@ void ApplySettings(const Request &request);
  */
 void CheckClientEncoding();
 
+/* How many settings with a dot in their name were applied in this process: a reason to retire. */
+uint64 CustomSettingsApplied();
+
 } // namespace worker_pool

@@ -22,6 +22,7 @@
  * - cache memory: the process retires above a high-water mark.
  */
 #include "process/executor.hpp"
+#include "process/command_settings.hpp"
 #include "process/statement_checks.hpp"
 
 #include <dlfcn.h>
@@ -36,6 +37,8 @@ namespace worker_pool
 {
 
 static constexpr uint64 kMostCommands = 100000;
+/* they may all have other names, and the server sorts its table for each new one */
+static constexpr uint64 kMostCustomSettings = 10000;
 static constexpr int64 kLongestLifeMs = int64{3600} * 1000;
 static constexpr Size kMostMemory = static_cast<Size>(64) * 1024 * 1024;
 /* walking all memory contexts costs from 1 us up to 100 us and more: only now and then... */
@@ -226,8 +229,8 @@ ShouldRetire(uint64 commands_done, TimestampTz started_at)
 {
 	const TimestampTz now = GetCurrentTimestamp();
 
-	if (commands_done >= kMostCommands || LibraryWasLoaded() ||
-		TimestampDifferenceExceeds(started_at, now, kLongestLifeMs))
+	if (commands_done >= kMostCommands || CustomSettingsApplied() >= kMostCustomSettings ||
+		LibraryWasLoaded() || TimestampDifferenceExceeds(started_at, now, kLongestLifeMs))
 		return true;
 	if ((commands_done % kMemoryCheckEvery == 0 ||
 		 TimestampDifferenceExceeds(GetCurrentStatementStartTimestamp(), now, kLongCommandMs)) &&

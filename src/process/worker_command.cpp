@@ -198,7 +198,13 @@ ReportRunning(const CommandRecord &record)
 	if (record.name[0] == '\0')
 		*end = '\0';
 	else
+	{
+		/* as the server cleans application_name: it goes to other people's terminals */
 		snprintf(end, sizeof(name) - static_cast<Size>(end - name), " (%s)", record.name);
+		for (char *c = end; *c != '\0'; c++)
+			if (*c < 32 || *c > 126)
+				*c = '?';
+	}
 	pgstat_report_appname(name);
 }
 

@@ -108,6 +108,10 @@ SettingValue(const JsonbValue &value, const char *name)
 	return nullptr;
 }
 
+/* More than a server has of its own; each costs the worker a search and maybe a sort of its table. */
+static constexpr uint32 kMostSettings = 400;
+
+
 void
 ReadSettings(FunctionCallInfo fcinfo, int n, Request *request)
 {
@@ -124,6 +128,10 @@ ReadSettings(FunctionCallInfo fcinfo, int n, Request *request)
 						errhint("For example: settings => '{\"work_mem\": \"64MB\"}'.")));
 	if (JB_ROOT_COUNT(object) == 0)
 		return;
+	if (JB_ROOT_COUNT(object) > kMostSettings)
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_ARGUMENTS),
+						errmsg("argument \"settings\" has too many settings"),
+						errdetail("It has %u, the limit is %u.", JB_ROOT_COUNT(object), kMostSettings)));
 	request->settings = static_cast<SettingItem *>(
 		palloc(static_cast<Size>(JB_ROOT_COUNT(object)) * sizeof(SettingItem)));
 
