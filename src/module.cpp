@@ -23,7 +23,7 @@ namespace worker_pool
 static void
 WarnWhenTooSmall()
 {
-	if (settings::max_workers + 1 <= max_worker_processes)
+	if (settings::max_workers + 1 <= max_worker_processes || IsUnderPostmaster)
 		return;
 	ereport(WARNING,
 			(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),

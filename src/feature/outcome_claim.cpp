@@ -116,6 +116,7 @@ enum class ClaimResult : uint8
 	kMissing,
 	kInUse,
 	kPrivate,
+	kTooMany,
 	kOtherOwner, /* whose right must be checked first */
 };
 
@@ -140,7 +141,9 @@ TryClaim(uint64 id, Oid caller, Oid *owner, CommandRef *claimed)
 		return ClaimResult::kPrivate;
 	if (record.reader_proc != kNone)
 		return ClaimResult::kInUse;
-	record.reader_proc = compat::MyProcIndex();
+	if (pool->claimed_total >= settings::keep_outcomes + QueueReserve())
+		return ClaimResult::kTooMany;
+	SetReader(index, compat::MyProcIndex());
 	held_records++;
 	*claimed = {index, id};
 	return ClaimResult::kClaimed;
@@ -166,6 +169,12 @@ ClaimOutcome(uint64 id)
 				RaiseInUse(id, false);
 			case ClaimResult::kPrivate:
 				RaiseInUse(id, true);
+			case ClaimResult::kTooMany:
+				ereport(ERROR,
+						(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+						 errmsg("too many outcomes are being fetched or waited for"),
+						 errhint("Fetch fewer at a time, or increase \"worker_pool.keep_outcomes\".")));
+				break;
 			case ClaimResult::kOtherOwner:
 				if (!OwnsCommand(caller, owner))
 					ereport(ERROR,
@@ -187,10 +196,9 @@ ReleaseClaim(const CommandRef &command)
 	HOLD_INTERRUPTS();
 	{
 		LockScope lock(PoolLock());
-		CommandRecord &record = CommandAt(command.index);
 
-		if (record.id == command.id)
-			record.reader_proc = kNone;
+		if (CommandAt(command.index).id == command.id)
+			SetReader(command.index, kNone);
 	}
 	/* claimed outcomes are not pushed out, so there may be more than worker_pool.keep_outcomes by now */
 	while (more)

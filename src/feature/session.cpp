@@ -105,7 +105,7 @@ GiveUpRecord(int index, int my_proc)
 		if (record.id == 0)
 			return;
 		if (record.reader_proc == my_proc)
-			record.reader_proc = kNone;
+			SetReader(index, kNone);
 		if (record.is_private && record.submitter_proc == my_proc)
 			leftovers = AbandonLocked(index);
 	}

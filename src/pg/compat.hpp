@@ -295,6 +295,17 @@ ReportStatistics(bool force)
 #endif
 }
 
+/* Temporary slots of this session, which would hold back WAL and xmin for as long as it lives. */
+inline void
+DropTemporaryReplicationSlots()
+{
+#if PG_VERSION_NUM >= 170000
+	ReplicationSlotCleanup(false);
+#else
+	ReplicationSlotCleanup();
+#endif
+}
+
 /* DROP DATABASE ... WITH (FORCE) */
 inline bool
 DropsWithForce(const DropdbStmt *statement)

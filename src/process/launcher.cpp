@@ -292,6 +292,8 @@ ServeInterrupts()
 		proc_exit(1);
 	}
 	CHECK_FOR_INTERRUPTS();
+	if (catchupInterruptPending)
+		ProcessCatchupInterrupt();
 	if (ConfigReloadPending)
 	{
 		ConfigReloadPending = false;

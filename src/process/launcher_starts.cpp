@@ -30,8 +30,9 @@ namespace worker_pool
 
 struct PairFailure
 {
-	PairKey target; /* hash key */
-	int failures;	/* in a row */
+	PairKey target;	   /* hash key */
+	int failures;	   /* in a row */
+	TimestampTz first; /* when the first of them was registered */
 	TimestampTz not_before;
 	TimestampTz last;
 };
@@ -100,7 +101,8 @@ IsLasting(int sqlstate)
 		case ERRCODE_INTERNAL_ERROR:
 			return sqlstate == ERRCODE_DATA_CORRUPTED || sqlstate == ERRCODE_INDEX_CORRUPTED;
 		default:
-			return true;
+			/* waiting for somebody else's lock or session, which will end */
+			return sqlstate != ERRCODE_LOCK_NOT_AVAILABLE && sqlstate != ERRCODE_OBJECT_IN_USE;
 	}
 }
 
@@ -161,6 +163,7 @@ struct FailedStart
 	PairKey target;
 	SlotKind kind;
 	BriefError error;
+	TimestampTz registered_at;
 };
 
 static void
@@ -189,7 +192,8 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 		HandleFailedVisit(failed);
 	if (IsLasting(failed.error.sqlstate))
 	{
-		FailQueued(failed.target, failed.error, DT_NOEND);
+		/* a command that came after the start was tried may find things mended: it gets a start of its own */
+		FailQueued(failed.target, failed.error, failed.registered_at);
 		return;
 	}
 
@@ -198,7 +202,10 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 		static_cast<PairFailure *>(hash_search(pair_failures, &failed.target, HASH_ENTER, &found));
 
 	if (!found)
+	{
 		failure->failures = 0;
+		failure->first = failed.registered_at;
+	}
 	failure->failures++;
 	failure->last = now;
 	failure->not_before = TimestampTzPlusMilliseconds(
@@ -207,8 +214,11 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 		ereport(LOG, (errcode(failed.error.sqlstate),
 					  errmsg("worker_pool could not start a worker, will try again: %s",
 							 failed.error.message)));
-	FailQueued(failed.target, failed.error,
-			   TimestampTzPlusMilliseconds(now, -static_cast<int64>(settings::start_timeout_ms)));
+	/* a command that has waited start_timeout fails, but not for time spent before the first failure */
+	if (TimestampDifferenceExceeds(failure->first, now, settings::start_timeout_ms))
+		FailQueued(
+			failed.target, failed.error,
+			TimestampTzPlusMilliseconds(now, -static_cast<int64>(settings::start_timeout_ms)));
 }
 
 /* Under the lock: did the start in this slot fail? Takes it out of the slot then. */
@@ -221,7 +231,7 @@ TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart 
 	*overdue = false;
 	if (slot.start_failed)
 	{
-		*failed = {slot.failed_target, slot.kind, slot.start_error};
+		*failed = {slot.failed_target, slot.kind, slot.start_error, slot.failed_registered_at};
 		slot.start_failed = false;
 		if (failed->error.sqlstate == 0)
 			SetBriefError(&failed->error, ERRCODE_INSUFFICIENT_RESOURCES,
@@ -238,7 +248,7 @@ TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart 
 	if (!never_came && !*overdue)
 		return false;
 
-	*failed = {slot.target, slot.kind, slot.start_error};
+	*failed = {slot.target, slot.kind, slot.start_error, slot.registered_at};
 	if (failed->error.sqlstate == 0 && never_came)
 		SetBriefError(&failed->error, ERRCODE_INSUFFICIENT_RESOURCES,
 					  "could not start a worker: its process could not be forked",

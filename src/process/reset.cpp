@@ -135,6 +135,8 @@ ResetSession()
 	Async_UnlistenAll();
 	LockReleaseAll(USER_LOCKMETHOD, true);
 	DropTemporaryObjects();
+	/* DISCARD ALL leaves these to the end of the session, which may be far away here */
+	compat::DropTemporaryReplicationSlots();
 	ResetSequenceCaches();
 	Reseed();
 	CommitTransactionCommand();

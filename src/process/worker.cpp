@@ -115,6 +115,10 @@ GiveSlotBack(int code, Datum argument)
 			return;
 		/* with or without a reason in start_error; but not when it was told to leave */
 		slot.start_failed = slot.state == SlotState::kStarting && !slot.terminate_sent;
+		/* a visit that DDL cut short has seen nothing */
+		if (slot.kind == SlotKind::kVisit && slot.state == SlotState::kRunning &&
+			slot.terminate_sent)
+			WantVisit(slot.target.database);
 		if (slot.command != kNone)
 			submitter = CommandAt(slot.command).submitter_proc;
 		finished = FreeSlot(index, EndReason(), &leftovers);
@@ -284,6 +288,8 @@ WaitForWork()
 		if (ProcDiePending && SlotAt(my_slot).state == SlotState::kIdle)
 			RetireWorker();
 		CHECK_FOR_INTERRUPTS();
+		if (catchupInterruptPending)
+			ProcessCatchupInterrupt();
 		ReloadConfiguration();
 
 		const Look look = LookAtSlot();
@@ -369,6 +375,11 @@ WorkerMain()
 	if (ticket.kind == SlotKind::kVisit)
 	{
 		RunVisit();
+		{
+			LockScope lock(PoolLock());
+
+			StopSlot(my_slot);
+		}
 		proc_exit(0);
 	}
 	WakeLauncher(); /* its idle time-out, and the end of a back-off */

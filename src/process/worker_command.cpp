@@ -37,7 +37,6 @@
 extern "C"
 {
 #include "jit/jit.h"
-#include "replication/slot.h"
 }
 
 namespace worker_pool
@@ -160,6 +159,8 @@ FinishRecord()
 	}
 	phase = Phase::kIdle;
 	pending = {};
+	/* what the command took is not kept while idle */
+	MemoryContextReset(MessageContext);
 	RESUME_INTERRUPTS();
 	if (wake_launcher)
 		WakeLauncher();
@@ -212,6 +213,7 @@ static void
 ReportIdle()
 {
 	debug_query_string = nullptr;
+	MemoryContextSwitchTo(MessageContext);
 	ShowActivity("idle");
 	pgstat_report_appname("worker_pool");
 	pgstat_report_activity(STATE_IDLE, nullptr);
@@ -318,6 +320,7 @@ RollBack()
 	PortalErrorCleanup();
 	if (MyReplicationSlot != nullptr)
 		ReplicationSlotRelease();
+	compat::DropTemporaryReplicationSlots();
 	LWLockReleaseAll();
 	ConditionVariableCancelSleep();
 	pgstat_report_wait_end();

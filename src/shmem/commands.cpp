@@ -41,11 +41,11 @@ int
 CommandCount()
 {
 	/*
-	 * Queued ones, running ones, outcomes that wait to be fetched, and one for each session that has not
+	 * Queued ones, running ones, outcomes that wait to be fetched, as many that are claimed, and one for each session that has not
 	 * yet looked at the outcome of its own run() or query(), or that is fetching one.
 	 */
-	return settings::max_queued_commands + QueueReserve() + settings::max_workers +
-		   settings::keep_outcomes + compat::MaxProcesses();
+	return settings::max_queued_commands + 2 * QueueReserve() + settings::max_workers +
+		   2 * settings::keep_outcomes + compat::MaxProcesses();
 }
 
 Size
@@ -315,10 +315,10 @@ EvictOneOutcome(Fate fate, Leftovers *evicted)
 		const CommandRecord &record = *dlist_container(CommandRecord, node, iter.cur);
 		int i = 0;
 
-		if (looked_at++ >= kLookedAt)
-			break;
 		if (record.reader_proc != kNone)
 			continue;
+		if (looked_at++ >= kLookedAt)
+			break;
 		while (i < owner_count && owners[i].owner != record.owner)
 			i++;
 		if (i == kOwners)
@@ -355,12 +355,26 @@ FinishCommand(int index, CommandState state, Leftovers *evicted)
 	if (!record.is_private)
 	{
 		dlist_push_tail(&pool->finished_commands, &record.node);
-		pool->finished_total++;
+		if (record.reader_proc == kNone)
+			pool->finished_total++;
 	}
 	if (record.abandoned)
 		*evicted = EmptyCommand(index, Fate::kAbandoned);
 	else if (pool->finished_total > settings::keep_outcomes)
 		(void) EvictOneOutcome(Fate::kEvicted, evicted);
+}
+
+void
+SetReader(int index, int proc)
+{
+	CommandRecord &record = CommandAt(index);
+	const int claims = (proc != kNone ? 1 : 0) - (record.reader_proc != kNone ? 1 : 0);
+
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	record.reader_proc = proc;
+	pool->claimed_total += claims;
+	if (IsFinished(record.state) && !record.is_private)
+		pool->finished_total -= claims;
 }
 
 Leftovers
@@ -380,7 +394,13 @@ EmptyCommand(int index, Fate fate)
 	else if (IsFinished(record.state) && !record.is_private)
 	{
 		dlist_delete(&record.node);
-		pool->finished_total--;
+		if (record.reader_proc == kNone)
+			pool->finished_total--;
+	}
+	if (record.reader_proc != kNone)
+	{
+		record.reader_proc = kNone;
+		pool->claimed_total--;
 	}
 	if (record.state != CommandState::kVacant)
 		MoveCommand(record, CommandState::kVacant);

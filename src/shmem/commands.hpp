@@ -136,6 +136,8 @@ void BeginCommand(int index, int slot);
  * WakeWaiters(index) (returns who).
  */
 void FinishCommand(int index, CommandState state, Leftovers *evicted);
+/* The session with that PGPROC index claims the outcome for reading; kNone gives the claim up. */
+void SetReader(int index, int proc);
 /* Any state but kRunning -> kVacant, its id to the tombstones with that fate. */
 Leftovers EmptyCommand(int index, Fate fate);
 /*

@@ -230,6 +230,8 @@ Open(Oid database)
 	if (entry == nullptr || entry->blocks == 0)
 		return;
 	entry->blocks--;
+	if (entry->closer == MyProcPid)
+		entry->closer = 0;
 	table->closed--;
 	if (entry->blocks == 0 && !entry->visited && !entry->visit_wanted)
 		entry->database = InvalidOid;

@@ -68,7 +68,7 @@ AllocateShared(Size size)
 		return InvalidDsaPointer;
 
 	const Size whole = size + sizeof(ChunkHeader);
-	dsa_pointer pointer = dsa_allocate_extended(area, whole, DSA_ALLOC_NO_OOM);
+	dsa_pointer pointer = dsa_allocate_extended(area, whole, DSA_ALLOC_NO_OOM | DSA_ALLOC_HUGE);
 
 	/*
 	 * Small chunks come from superblocks of 64 kB, one kind for each size class, which keep what they once

@@ -59,7 +59,8 @@ struct PoolRoot
 	uint64 next_command_id;
 	uint64 next_finish_number; /* order of completion */
 	int queued_total;		   /* commands queued over all pairs */
-	int finished_total;		   /* finished records on the finished list (public outcomes) */
+	int finished_total;		   /* public outcomes that nobody has claimed for reading */
+	int claimed_total;		   /* records of any state that are claimed */
 
 	dlist_head free_slots;
 	dlist_head running_slots; /* every slot that is not free */
