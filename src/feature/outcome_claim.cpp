@@ -68,7 +68,7 @@ WordsFor(Fate fate, uint64 id)
 		case Fate::kAbandoned:
 			return {"The session that waited for it went away, and its outcome with it.", nullptr};
 		case Fate::kRemoved:
-			return {"It was removed from the queue before it began.", nullptr};
+			return {"It was removed from the queue before it started.", nullptr};
 		case Fate::kEarlierLife:
 			return {"Its id is older than the server's last start: it was started before, or "
 					"never. Commands and their outcomes live in memory.",

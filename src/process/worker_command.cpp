@@ -172,7 +172,7 @@ FinishRecord()
 		(void) ReportStatistics(false);
 }
 
-/* The command was stopped before it began. */
+/* The command was stopped before it started. */
 static void
 FinishUnbegun()
 {

@@ -116,6 +116,7 @@ is($pool->sql(q{select * from worker_pool.query('select pg_backend_pid()') as (p
 
 SKIP:
 {
+	skip 'the address sanitizer has its own idea of an address space', 3 if defined $ENV{ASAN_OPTIONS};
 	system("prlimit --pid $pid --as >/dev/null 2>&1") == 0 or skip 'prlimit cannot be used', 3;
 
 	system_or_bail('prlimit', '--pid', $pid, '--as=600000000:');
