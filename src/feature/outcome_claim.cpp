@@ -141,7 +141,8 @@ TryClaim(uint64 id, Oid caller, Oid *owner, CommandRef *claimed)
 		return ClaimResult::kPrivate;
 	if (record.reader_proc != kNone)
 		return ClaimResult::kInUse;
-	if (pool->claimed_total >= settings::keep_outcomes + QueueReserve())
+	/* a session that holds none can always claim one, so that no other can shut it out */
+	if (pool->claimed_total >= MostClaims() && held_records > 0)
 		return ClaimResult::kTooMany;
 	SetReader(index, compat::MyProcIndex());
 	held_records++;
@@ -188,19 +189,10 @@ ClaimOutcome(uint64 id)
 }
 
 void
-ReleaseClaim(const CommandRef &command)
+TrimOutcomes()
 {
 	bool more = true;
 
-	held_records--;
-	HOLD_INTERRUPTS();
-	{
-		LockScope lock(PoolLock());
-
-		if (CommandAt(command.index).id == command.id)
-			SetReader(command.index, kNone);
-	}
-	/* claimed outcomes are not pushed out, so there may be more than worker_pool.keep_outcomes by now */
 	while (more)
 	{
 		Leftovers evicted = {};
@@ -213,6 +205,20 @@ ReleaseClaim(const CommandRef &command)
 		}
 		FreeLeftovers(evicted);
 	}
+}
+
+void
+ReleaseClaim(const CommandRef &command)
+{
+	held_records--;
+	HOLD_INTERRUPTS();
+	{
+		LockScope lock(PoolLock());
+
+		if (CommandAt(command.index).id == command.id)
+			SetReader(command.index, kNone);
+	}
+	TrimOutcomes();
 	RESUME_INTERRUPTS();
 }
 

@@ -133,6 +133,7 @@ LeaveThePool(int, Datum)
 		if (record.reader_proc == my_proc || record.submitter_proc == my_proc)
 			GiveUpRecord(i, my_proc);
 	}
+	TrimOutcomes();
 }
 
 void

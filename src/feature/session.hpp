@@ -43,6 +43,11 @@ void EndWait();
  */
 void AbandonPrivate(const CommandRef &command);
 
+/*
+ * Pushes outcomes out while there are more than worker_pool.keep_outcomes: claimed ones are not counted, so
+ * there may be when claims were given up. Interrupts are held by the caller. Never raises.
+ */
+void TrimOutcomes();
 /* A launcher that has not come within start_timeout of the server's start will not come (55000). */
 void RefuseWithoutLauncher();
 /*

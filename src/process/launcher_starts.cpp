@@ -114,9 +114,10 @@ struct Told
 	Leftovers leftovers;
 };
 
-/* Fails commands that wait for the pair: all, or those submitted before the given time. */
+/* Fails commands that wait for the pair: those submitted before the given time, with ids below the given one. */
 static void
-FailQueued(const PairKey &target, const BriefError &error, TimestampTz submitted_before)
+FailQueued(const PairKey &target, const BriefError &error, TimestampTz submitted_before,
+		   uint64 below_id)
 {
 	static constexpr int kBatch = 32;
 	Told told[kBatch];
@@ -138,7 +139,7 @@ FailQueued(const PairKey &target, const BriefError &error, TimestampTz submitted
 				CommandRecord &record =
 					*dlist_container(CommandRecord, node, dlist_head_node(&PairAt(pair).queue));
 
-				if (record.submitted_at >= submitted_before)
+				if (record.submitted_at >= submitted_before || record.id >= below_id)
 					break;
 				Told &next = told[count++];
 
@@ -164,6 +165,7 @@ struct FailedStart
 	SlotKind kind;
 	BriefError error;
 	TimestampTz registered_at;
+	uint64 next_id; /* ids from here on are of commands that came after the start was tried */
 };
 
 static void
@@ -193,7 +195,7 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 	if (IsLasting(failed.error.sqlstate))
 	{
 		/* a command that came after the start was tried may find things mended: it gets a start of its own */
-		FailQueued(failed.target, failed.error, failed.registered_at);
+		FailQueued(failed.target, failed.error, DT_NOEND, failed.next_id);
 		return;
 	}
 
@@ -201,7 +203,9 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 	auto *failure =
 		static_cast<PairFailure *>(hash_search(pair_failures, &failed.target, HASH_ENTER, &found));
 
-	if (!found)
+	/* a start that was registered long after it might have been: others succeeded in between */
+	if (!found ||
+		TimestampDifferenceExceeds(failure->not_before, failed.registered_at, kMaxDelayMs))
 	{
 		failure->failures = 0;
 		failure->first = failed.registered_at;
@@ -218,7 +222,8 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 	if (TimestampDifferenceExceeds(failure->first, now, settings::start_timeout_ms))
 		FailQueued(
 			failed.target, failed.error,
-			TimestampTzPlusMilliseconds(now, -static_cast<int64>(settings::start_timeout_ms)));
+			TimestampTzPlusMilliseconds(now, -static_cast<int64>(settings::start_timeout_ms)),
+			PG_UINT64_MAX);
 }
 
 /* Under the lock: did the start in this slot fail? Takes it out of the slot then. */
@@ -231,7 +236,8 @@ TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart 
 	*overdue = false;
 	if (slot.start_failed)
 	{
-		*failed = {slot.failed_target, slot.kind, slot.start_error, slot.failed_registered_at};
+		*failed = {slot.failed_target, slot.kind, slot.start_error, slot.failed_registered_at,
+				   slot.next_id};
 		slot.start_failed = false;
 		if (failed->error.sqlstate == 0)
 			SetBriefError(&failed->error, ERRCODE_INSUFFICIENT_RESOURCES,
@@ -248,7 +254,7 @@ TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart 
 	if (!never_came && !*overdue)
 		return false;
 
-	*failed = {slot.target, slot.kind, slot.start_error, slot.registered_at};
+	*failed = {slot.target, slot.kind, slot.start_error, slot.registered_at, slot.next_id};
 	if (failed->error.sqlstate == 0 && never_came)
 		SetBriefError(&failed->error, ERRCODE_INSUFFICIENT_RESOURCES,
 					  "could not start a worker: its process could not be forked",

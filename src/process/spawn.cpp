@@ -30,13 +30,17 @@ struct Registration
 
 static MemoryContext spawn_context = nullptr;
 static Registration *registrations = nullptr;
-static int refusals = 0; /* in a row */
+static int refusals = 0; /* of this episode */
+static int step = 0;	 /* of the back-off */
 static TimestampTz not_before = DT_NOBEGIN;
+static TimestampTz last_refusal = DT_NOBEGIN;
 static int used_at_refusal = 0; /* our slots in use then, or fewer if some have left since */
 static int capacity = 0;		/* our slots in use at the first refusal of this episode */
 
 static constexpr int64 kFirstDelayMs = 50;
 static constexpr int64 kMaxDelayMs = 2000;
+/* without a refusal for so long, an episode is over even if the pool has not grown */
+static constexpr int kEpisodeMs = 60 * 1000;
 
 void
 InitSpawner(MemoryContext context)
@@ -44,7 +48,7 @@ InitSpawner(MemoryContext context)
 	spawn_context = context;
 	registrations = static_cast<Registration *>(
 		MemoryContextAllocZero(context, sizeof(Registration) * SlotCount()));
-	refusals = 0;
+	refusals = step = 0;
 	not_before = DT_NOBEGIN;
 }
 
@@ -61,7 +65,10 @@ SpawnableSlots(int used)
 		return SlotCount();
 	/* one of ours has left since: its place in the server's table is free */
 	if (used < used_at_refusal)
+	{
 		not_before = DT_NOBEGIN;
+		step = 0; /* the postmaster may not have reaped it yet: then again in a moment */
+	}
 	used_at_refusal = std::min(used, used_at_refusal);
 	return not_before > GetCurrentTimestamp() ? used : SlotCount();
 }
@@ -131,7 +138,9 @@ NoteRegistration(bool registered)
 	if (registered)
 	{
 		not_before = DT_NOBEGIN;
-		if (used <= capacity)
+		step = 0;
+		if (used <= capacity &&
+			!TimestampDifferenceExceeds(last_refusal, GetCurrentTimestamp(), kEpisodeMs))
 			return;
 		ereport(LOG, (errmsg("worker_pool is no longer short of background worker slots")));
 		refusals = 0;
@@ -148,8 +157,10 @@ NoteRegistration(bool registered)
 							  max_worker_processes, settings::max_workers)));
 	}
 	refusals++;
-	not_before = TimestampTzPlusMilliseconds(GetCurrentTimestamp(),
-											 BackoffDelayMs(refusals, kFirstDelayMs, kMaxDelayMs));
+	step++;
+	last_refusal = GetCurrentTimestamp();
+	not_before =
+		TimestampTzPlusMilliseconds(last_refusal, BackoffDelayMs(step, kFirstDelayMs, kMaxDelayMs));
 }
 
 bool

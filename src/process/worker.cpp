@@ -115,9 +115,8 @@ GiveSlotBack(int code, Datum argument)
 			return;
 		/* with or without a reason in start_error; but not when it was told to leave */
 		slot.start_failed = slot.state == SlotState::kStarting && !slot.terminate_sent;
-		/* a visit that DDL cut short has seen nothing */
-		if (slot.kind == SlotKind::kVisit && slot.state == SlotState::kRunning &&
-			slot.terminate_sent)
+		/* a visit that DDL cut short, or kept from beginning, has seen nothing */
+		if (slot.kind == SlotKind::kVisit && slot.terminate_sent)
 			WantVisit(slot.target.database);
 		if (slot.command != kNone)
 			submitter = CommandAt(slot.command).submitter_proc;
@@ -357,6 +356,7 @@ WorkerMain()
 	BackgroundWorkerUnblockSignals();
 	Connect(ticket);
 	WP_FAULT("worker.before_started");
+	ReloadConfiguration();
 	{
 		LockScope lock(PoolLock());
 
@@ -374,8 +374,10 @@ WorkerMain()
 	}
 	if (ticket.kind == SlotKind::kVisit)
 	{
-		RunVisit();
+		/* unless it was told to stop while it was starting */
+		if (SlotAt(my_slot).state == SlotState::kRunning)
 		{
+			RunVisit();
 			LockScope lock(PoolLock());
 
 			StopSlot(my_slot);

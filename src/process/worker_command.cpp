@@ -125,7 +125,7 @@ FinishRecord()
 	auto move_on = [&]()
 	{
 		NoteCommandBegins();
-		after = SlotFinished(my_slot, !retire);
+		after = SlotFinished(my_slot, !retire && !ProcDiePending);
 		wake_launcher =
 			after != AfterCommand::kNext &&
 			(pool->queued_total > 0 ||
@@ -257,6 +257,7 @@ RunAssignedCommand()
 
 		/* stop_worker may have marked it while it was assigned */
 		stopped_early = SlotAt(my_slot).cancel_id == record.id;
+		SlotAt(my_slot).begun = true;
 	}
 	if (stopped_early || record.abandoned)
 	{

@@ -38,14 +38,20 @@ struct CommandTable
 static CommandTable *table = nullptr;
 
 int
+MostClaims()
+{
+	return settings::max_queued_commands + settings::keep_outcomes;
+}
+
+int
 CommandCount()
 {
 	/*
-	 * Queued ones, running ones, outcomes that wait to be fetched, as many that are claimed, and one for each session that has not
-	 * yet looked at the outcome of its own run() or query(), or that is fetching one.
+	 * Queued ones, running ones, outcomes that wait to be fetched, outcomes that are claimed, and two for each
+	 * session: the outcome of its own run() or query(), and its first claim.
 	 */
-	return settings::max_queued_commands + 2 * QueueReserve() + settings::max_workers +
-		   2 * settings::keep_outcomes + compat::MaxProcesses();
+	return settings::max_queued_commands + QueueReserve() + settings::max_workers +
+		   settings::keep_outcomes + MostClaims() + 2 * compat::MaxProcesses();
 }
 
 Size

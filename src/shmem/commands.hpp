@@ -136,6 +136,8 @@ void BeginCommand(int index, int slot);
  * WakeWaiters(index) (returns who).
  */
 void FinishCommand(int index, CommandState state, Leftovers *evicted);
+/* How many outcomes may be claimed at a time, but for the first one of each session. */
+int MostClaims();
 /* The session with that PGPROC index claims the outcome for reading; kNone gives the claim up. */
 void SetReader(int index, int proc);
 /* Any state but kRunning -> kVacant, its id to the tombstones with that fate. */

@@ -80,6 +80,7 @@ ClearCommand(WorkerSlot &slot)
 	slot.command = kNone;
 	slot.cancel_id = 0;
 	slot.cancel_sent = false;
+	slot.begun = false;
 	slot.terminate_id = 0;
 	slot.terminate_at = DT_NOEND;
 }
@@ -106,6 +107,7 @@ ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now)
 	slot.pid = 0;
 	slot.proc = kNone;
 	slot.registered_at = now;
+	slot.next_id = pool->next_command_id;
 	slot.started_at = 0;
 	slot.commands_done = 0;
 	slot.start_error.sqlstate = 0;
@@ -234,8 +236,8 @@ GiveUpCommand(WorkerSlot &slot, const BriefError *brief, Leftovers *leftovers)
 	CommandRecord &record = CommandAt(command);
 	const bool cancelled = slot.cancel_id == record.id || slot.terminate_id == record.id;
 
-	/* handed over but never looked at: it has had no effect, another worker can run it */
-	if (slot.state == SlotState::kAssigned && !cancelled && !record.abandoned)
+	/* handed over or taken, but never looked at: it has had no effect, another worker can run it */
+	if (!slot.begun && !cancelled && !record.abandoned)
 	{
 		GiveBackCommand(static_cast<int>(&slot - slots));
 		return kNone;

@@ -42,6 +42,8 @@ struct WorkerSlot
 	int proc;  /* PGPROC index; kNone until the handshake */
 
 	TimestampTz registered_at; /* free -> starting */
+	uint64 next_id;			   /* the next command id at that moment */
+	bool begun;				   /* the worker has looked at its command: it may have had an effect */
 	TimestampTz started_at;	   /* handshake */
 	TimestampTz state_changed_at;
 	uint64 commands_done;
