@@ -23,7 +23,6 @@ namespace worker_pool
 
 PoolRoot *pool = nullptr;
 
-static LWLockPadded *pool_tranche = nullptr;
 static shmem_startup_hook_type previous_startup_hook = nullptr;
 #ifdef WP_HAVE_SHMEM_REQUEST_HOOK
 static shmem_request_hook_type previous_request_hook = nullptr;
@@ -59,6 +58,7 @@ static void
 InitRoot(PoolRoot *root)
 {
 	memset(root, 0, sizeof(*root));
+	root->lock = &GetNamedLWLockTranche(kShmemName)->lock;
 	if (!pg_strong_random(&root->epoch, sizeof(root->epoch)))
 		root->epoch = static_cast<uint64>(GetCurrentTimestamp());
 	root->started_at = GetCurrentTimestamp();
@@ -108,7 +108,6 @@ StartUp()
 	LWLockAcquire(AddinShmemInitLock, LW_EXCLUSIVE);
 	auto *root = static_cast<PoolRoot *>(ShmemInitStruct(kShmemName, TotalSize(), &found));
 
-	pool_tranche = GetNamedLWLockTranche(kShmemName);
 	pool = root;
 	if (!found)
 		InitRoot(root);
@@ -139,16 +138,10 @@ RequestSharedMemory()
 	shmem_startup_hook = StartUp;
 }
 
-LWLock *
-PoolLock()
-{
-	return &pool_tranche->lock;
-}
-
 int
 PoolTranche()
 {
-	return pool_tranche->lock.tranche;
+	return pool->lock->tranche;
 }
 
 void

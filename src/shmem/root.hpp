@@ -45,6 +45,12 @@ struct BriefError
 
 struct PoolRoot
 {
+	/*
+	 * The pool lock. Kept here because GetNamedLWLockTranche works only where the tranche was requested: in
+	 * the postmaster and what it forks, not in the processes of an EXEC_BACKEND build.
+	 */
+	LWLock *lock;
+
 	uint64 epoch; /* 64 random bits, new whenever shared memory was rebuilt */
 	TimestampTz started_at;
 
@@ -90,7 +96,11 @@ static_assert(std::is_standard_layout_v<PoolRoot> && std::is_trivially_copyable_
 extern PoolRoot *pool;
 
 /* The pool lock; valid when `pool` is. */
-LWLock *PoolLock();
+inline LWLock *
+PoolLock()
+{
+	return pool->lock;
+}
 /* The LWLock tranche that the DSA's locks use. */
 int PoolTranche();
 
