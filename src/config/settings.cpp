@@ -28,7 +28,22 @@ int fairness_interval_ms = 1000;
 int default_timeout_ms = 0;
 int max_result_size_kb = 1024 * 1024;
 
+char *timezone = nullptr;
+int missed_grace_s = 3600;
+int history_mode = kHistoryAll;
+int history_retention_s = SECS_PER_DAY;
+int history_retention_failed_s = 7 * SECS_PER_DAY;
+bool notify = false;
+
 int max_workers_per_role = 0;
+int max_tasks_per_role = 0;
+
+static const config_enum_entry kHistoryModes[] = {
+	{"all", kHistoryAll, false},
+	{"errors", kHistoryErrors, false},
+	{"off", kHistoryOff, false},
+	{nullptr, 0, false},
+};
 
 static void
 DefineSizes()
@@ -104,12 +119,62 @@ DefineTimes()
 							GUC_UNIT_MS, nullptr, nullptr, nullptr);
 }
 
+/* GUC check hook: a time zone of the server, as for its own TimeZone. */
+static bool
+CheckTimezone(char **value, void **, GucSource)
+{
+	const pg_tz *const zone = pg_tzset(*value);
+
+	if (zone == nullptr)
+		return false;
+	if (!pg_tz_acceptable(const_cast<pg_tz *>(zone)))
+	{
+		GUC_check_errdetail("PostgreSQL does not support leap seconds.");
+		return false;
+	}
+	return true;
+}
+
+static void
+DefineDurable()
+{
+	DefineCustomStringVariable("worker_pool.timezone", "Time zone of schedules that name none.",
+							   "It is stored with the schedule when that is made.", &timezone, "UTC",
+							   PGC_SIGHUP, 0, CheckTimezone, nullptr, nullptr);
+	DefineCustomIntVariable("worker_pool.missed_grace",
+							"How late a due time of a schedule may still run.",
+							"Older ones become skipped in the history.", &missed_grace_s, 3600, 0,
+							INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
+	DefineCustomEnumVariable("worker_pool.history", "What is kept of finished tasks.",
+							 "A task's own history option comes first.", &history_mode, kHistoryAll,
+							 kHistoryModes, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable("worker_pool.history_retention",
+							"How long the history of successful tasks is kept.",
+							"The last 10 runs of each schedule always stay.", &history_retention_s,
+							SECS_PER_DAY, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr,
+							nullptr);
+	DefineCustomIntVariable("worker_pool.history_retention_failed",
+							"How long the history of other tasks is kept.",
+							"The last 10 runs of each schedule always stay.",
+							&history_retention_failed_s, 7 * SECS_PER_DAY, 0, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_S, nullptr, nullptr, nullptr);
+	DefineCustomBoolVariable("worker_pool.notify",
+							 "Whether the end of each task is told by NOTIFY worker_pool.", nullptr,
+							 &notify, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable(
+		"worker_pool.max_tasks_per_role",
+		"Number of unfinished tasks that run as one role in one database.",
+		"Zero means no limit. Takes effect by ALTER ROLE ... SET.", &max_tasks_per_role, 0, 0,
+		INT_MAX, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+}
+
 void
 DefineSettings()
 {
 	DefineSizes();
 	DefineLimits();
 	DefineTimes();
+	DefineDurable();
 #ifdef WORKER_POOL_FAULTS
 	DefineCustomStringVariable("worker_pool.fault", "Fault points of a test build.", nullptr,
 							   &fault_setting, "", PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
@@ -119,17 +184,16 @@ DefineSettings()
 
 /* The number after "name=" in one element of setconfig, or -1 when the element is another setting. */
 static int
-LimitInItem(const char *item)
+LimitInItem(const char *item, std::string_view prefix)
 {
-	static constexpr std::string_view kPrefix = "worker_pool.max_workers_per_role=";
-
-	if (pg_strncasecmp(item, kPrefix.data(), kPrefix.size()) != 0)
+	if (pg_strncasecmp(item, prefix.data(), prefix.size()) != 0)
 		return -1;
-	return std::max(0, atoi(item + kPrefix.size()));
+	return std::max(0, atoi(item + prefix.size()));
 }
 
-int
-WorkerLimitOfRole(Oid role)
+/* What ALTER ROLE ... SET says of the setting `prefix` ("name="); 0 = nothing. */
+static int
+LimitOfRole(Oid role, std::string_view prefix)
 {
 	ScanKeyData keys[2];
 	int limit = 0;
@@ -156,11 +220,23 @@ WorkerLimitOfRole(Oid role)
 		deconstruct_array(DatumGetArrayTypeP(config), TEXTOID, -1, false, TYPALIGN_INT, &items,
 						  nullptr, &count);
 		for (int i = 0; i < count; i++)
-			limit = std::max(limit, LimitInItem(TextDatumGetCString(items[i])));
+			limit = std::max(limit, LimitInItem(TextDatumGetCString(items[i]), prefix));
 	}
 	systable_endscan(scan);
 	table_close(relation, AccessShareLock);
 	return limit;
+}
+
+int
+WorkerLimitOfRole(Oid role)
+{
+	return LimitOfRole(role, "worker_pool.max_workers_per_role=");
+}
+
+int
+TaskLimitOfRole(Oid role)
+{
+	return LimitOfRole(role, "worker_pool.max_tasks_per_role=");
 }
 
 } // namespace worker_pool::settings

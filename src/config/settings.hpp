@@ -26,9 +26,24 @@ extern int start_timeout_ms;
 extern int fairness_interval_ms;
 extern int default_timeout_ms; /* 0 = none */
 extern int max_result_size_kb;
+extern char *timezone;		/* of schedules that name none; resolved and stored at creation */
+extern int missed_grace_s;	/* how late a missed due time may still run */
+extern int history_mode;	/* HistoryMode */
+extern int history_retention_s;
+extern int history_retention_failed_s;
+extern bool notify; /* NOTIFY worker_pool at the end of each task */
+
+/* What is kept of finished tasks; the letters stand in worker_pool.task.history. */
+enum HistoryMode : int
+{
+	kHistoryAll = 'a',
+	kHistoryErrors = 'e',
+	kHistoryOff = 'o',
+};
 
 /* by ALTER ROLE ... SET, superuser only */
 extern int max_workers_per_role; /* 0 = no limit */
+extern int max_tasks_per_role;	 /* unfinished tasks that run as the role in one database; 0 = no limit */
 
 /* Defines all of them; called from _PG_init while shared_preload_libraries is processed. */
 void DefineSettings();
@@ -38,5 +53,7 @@ void DefineSettings();
  * pg_db_role_setting (0 = no limit). Needs a transaction.
  */
 int WorkerLimitOfRole(Oid role);
+/* The same for worker_pool.max_tasks_per_role. */
+int TaskLimitOfRole(Oid role);
 
 } // namespace worker_pool::settings

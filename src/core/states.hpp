@@ -36,11 +36,12 @@ enum class CommandState : std::uint8_t
 };
 inline constexpr std::size_t kCommandStateCount = 7;
 
-/* What a slot is used for. Tasks and services come with their own parts of the product. */
+/* What a slot is used for at the moment; an idle one keeps its last. */
 enum class SlotKind : std::uint8_t
 {
 	kCommand,
-	kVisit, /* a short look into a database: is the extension there, which version */
+	kVisit, /* a short look into a database: is the extension there, which version, what is due */
+	kTask,	/* started for tasks, or runs them: counts against what reserved_workers leaves */
 };
 
 /* Why a running command was asked to stop; decides the state and error of one that ends by it. */
@@ -141,7 +142,16 @@ CommandStateName(CommandState state)
 constexpr const char *
 SlotKindName(SlotKind kind)
 {
-	return kind == SlotKind::kVisit ? "visit" : "command";
+	switch (kind)
+	{
+		case SlotKind::kCommand:
+			return "command";
+		case SlotKind::kVisit:
+			return "visit";
+		case SlotKind::kTask:
+			return "task";
+	}
+	return "?";
 }
 
 } // namespace worker_pool

@@ -50,9 +50,16 @@ struct PoolRoot
 	 * the postmaster and what it forks, not in the processes of an EXEC_BACKEND build.
 	 */
 	LWLock *lock;
+	LWLock *task_lock; /* of ready.hpp; never held together with `lock` */
 
 	uint64 epoch; /* 64 random bits, new whenever shared memory was rebuilt */
 	TimestampTz started_at;
+	/*
+	 * Shared memory was made after a crash, an immediate shutdown or as a standby: tasks that were unfinished
+	 * then are claimed alone until each has run once (careful mode). Written once, by the postmaster.
+	 */
+	bool careful;
+	int task_slots; /* slots of kind kTask that are starting, assigned or running; slots.cpp, under the lock */
 
 	int launcher_proc; /* PGPROC index, kNone when no launcher lives */
 	pid_t launcher_pid;
@@ -77,6 +84,13 @@ struct PoolRoot
 
 	/* broadcast (lock not held) whenever a slot became free: DDL drains wait for it */
 	ConditionVariable slot_freed;
+	/* broadcast (no lock held) whenever a task ended and drain_waiters says that somebody waits for that */
+	ConditionVariable task_ended;
+	pg_atomic_uint32 drain_waiters;
+	/* broadcast when a pause was stored by a visit */
+	ConditionVariable pause_stored;
+	/* processes in wait_task, so that the end of a task costs nothing when nobody waits */
+	pg_atomic_uint32 task_waiters;
 
 	/*
 	 * Bumped at the commit of ALTER/DROP ROLE, GRANT, REVOKE, ALTER DATABASE ...: warm workers check

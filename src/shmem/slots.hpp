@@ -53,6 +53,16 @@ struct WorkerSlot
 	uint64 terminate_id;	  /* id of the command whose process is to be terminated ... */
 	TimestampTz terminate_at; /* ... at this time if it still runs; DT_NOEND = never */
 
+	/* the task that it runs; written by its worker under the lock */
+	int64 task_id; /* 0 = none */
+	Oid task_owner;
+	char task_name[NAMEDATALEN];
+	TimestampTz task_started_at;
+	bool batch_stuck;		 /* set by the worker's timer: its batch hangs behind a slow task */
+	float progress;			 /* report_progress: 0..1, -1 = none */
+	TimestampTz progress_at; /* when it was reported */
+	char message[128];		 /* report_progress */
+
 	BriefError start_error;
 	PairKey failed_target; /* target of the start that failed (the slot is free by then) */
 	TimestampTz failed_registered_at;
@@ -120,6 +130,27 @@ int FreeSlot(int index, const BriefError *brief, Leftovers *leftovers);
  * SIGINT now, and SIGTERM by the launcher at terminate_at where that is not DT_NOEND.
  */
 void SignalCommand(int slot, StopReason reason, TimestampTz terminate_at);
+
+/* --- tasks ---------------------------------------------------------------------------------------------- */
+
+/* How many slots tasks (and services) may use at a time: all but worker_pool.reserved_workers, at least one. */
+int TaskSlotLimit();
+/* idle -> running, kind kTask, to take tasks from the ready queue; false: the limit is reached, stay idle. */
+bool StartTasks(int index);
+/* The slot runs this task from now on; cancels may be meant for it. `begun` as for a command. */
+void BeginTask(int index, int64 id, Oid owner, const char *name);
+/*
+ * Its task is over. A command of its pair that is queued comes first (kNext, kind kCommand, command set); else
+ * kNext with kind kTask where may_continue: the worker looks for more; kExit as SlotFinished.
+ */
+AfterCommand TaskDone(int index, bool may_continue);
+/* running, kind kTask, found nothing more -> idle (or kNext with a command that came meanwhile, or kExit). */
+AfterCommand TasksOver(int index);
+/* SignalCommand for the task `task_id`; false when the slot does not run it any more. */
+bool SignalTask(int slot, int64 task_id, StopReason reason, TimestampTz terminate_at);
+/* Id of the command or task that the slot runs; 0 = none. Command ids are above all task ids. */
+uint64 WorkId(const WorkerSlot &slot);
+
 /* Sends SIGTERM now. Works for every state in which a process is there. */
 void TerminateSlot(int slot, StopReason reason);
 

@@ -15,7 +15,9 @@ struct Waiter
 {
 	pid_t pid;		   /* 0 = not waiting */
 	bool may_time_out; /* the wait has a limit: it ends by itself and is never stuck */
-	uint64 command_id;
+	uint64 command_id; /* 0: it waits for a task */
+	int64 task_id;	   /* with the database it belongs to; 0: it waits for a command */
+	Oid database;
 	TimestampTz since;
 };
 

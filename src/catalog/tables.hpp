@@ -1,0 +1,98 @@
+/*
+ * tables.hpp
+ *	  The durable tables of this database: found, opened, changed at heap level.
+ *
+ * Heap level, by primary key, not SPI: what a user's command left behind (settings, search_path, READ ONLY,
+ * row security, isolation level) cannot touch it, no trigger fires, no privilege is asked for: the callers
+ * have checked what there is to check. Always inside a transaction.
+ *
+ * A table is ours only if it belongs to the extension (pg_depend): the owner of a database may make a schema
+ * and tables of these names himself, and must not get commands run as other roles by that. What was found is
+ * remembered until the relcache says that something changed.
+ */
+#pragma once
+
+#include "catalog/extension.hpp"
+
+namespace worker_pool
+{
+
+enum class Table : uint8
+{
+	kInstallation,
+	kTask,
+	kTaskKey,
+	kDependency,
+	kHistory,
+	kQueue,
+	kSchedule,
+};
+inline constexpr int kTableCount = 7;
+
+enum class Index : uint8
+{
+	kTaskId,
+	kTaskOrder,
+	kTaskKey,
+	kDependency,
+	kDependencyTask,
+	kHistoryTask,
+	kHistoryFinished,
+	kHistorySchedule,
+	kQueueId,
+	kQueueName,
+	kScheduleId,
+	kScheduleName,
+};
+inline constexpr int kIndexCount = 12;
+
+enum class Sequence : uint8
+{
+	kTaskId,
+	kScheduleId,
+	kQueueId,
+};
+
+/* Is the extension here, in a version that this library serves? Free when nothing changed since the last call. */
+bool HasTables();
+/* Opens one; nullptr where HasTables() is false (also when it went away while we waited for the lock). */
+Relation TryOpenTable(Table table, LOCKMODE mode);
+/* The same, but raises 55000 with a hint (CREATE EXTENSION, or ALTER EXTENSION ... UPDATE). */
+Relation OpenTable(Table table, LOCKMODE mode);
+Oid IndexOid(Index index);
+int64 NextId(Sequence sequence);
+
+/* Verbs: 55000 in recovery with a hint that the primary takes it; 55000 where the extension is missing. */
+void RequireDurable();
+
+/* --- rows -------------------------------------------------------------------------------------------- */
+
+/* heap_insert and all index entries. */
+void InsertRow(Relation relation, HeapTuple tuple);
+/*
+ * heap_update with the index entries it needs. wait false: TM_BeingModified where another transaction holds
+ * the row. Other results as heap_update; tuple->t_self is the new place after TM_Ok.
+ */
+TM_Result UpdateRow(Relation relation, const ItemPointerData &place, HeapTuple tuple, bool wait);
+TM_Result DeleteRow(Relation relation, const ItemPointerData &place, bool wait);
+/* Locks a row (heap_lock_tuple); TM_Ok, TM_Updated, TM_Deleted, TM_BeingModified (wait false). */
+TM_Result LockRow(Relation relation, const ItemPointerData &place, LockTupleMode mode, bool wait);
+
+/*
+ * The newest committed (or own) version of the row with that key, copied into CurrentMemoryContext with
+ * everything detoasted; nullptr when there is none. Looks with a fresh snapshot, whatever the isolation
+ * level of the transaction.
+ */
+HeapTuple FetchById(Relation relation, Index index, int64 id);
+HeapTuple FetchByName(Relation relation, Index index, const char *name);
+/* The tuple at that very place, if it still is that version (id compared by the caller); nullptr otherwise. Copied. */
+HeapTuple FetchAt(Relation relation, const ItemPointerData &place);
+
+/* --- identity ------------------------------------------------------------------------------------------- */
+
+/* This database's installation uuid. False: there is none, or it is another database's (TEMPLATE clone): nothing runs. */
+bool GetIdentity(pg_uuid_t *identity);
+/* Is a row with this identity of this database? */
+bool IsOwnRow(const pg_uuid_t &installation, Oid database);
+
+} // namespace worker_pool

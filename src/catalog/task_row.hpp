@@ -1,0 +1,109 @@
+/*
+ * task_row.hpp
+ *	  Rows of worker_pool.task as C++ sees them. The struct and the column list of worker_pool--1.0.sql are the
+ *	  same; a static_assert and a test (pgTAP) hold that.
+ */
+#pragma once
+
+#include "catalog/tables.hpp"
+#include "shmem/task_wake.hpp"
+
+extern "C"
+{
+#include "utils/uuid.h"
+}
+
+namespace worker_pool
+{
+
+/* The fixed-width front of a row: GETSTRUCT(tuple). */
+struct FormTask
+{
+	int64 id;
+	int64 rank; /* RankOf(queue's priority, priority): smaller first */
+	/* when it may run: run_at, or the time of its retry; infinity while waits_for > 0 */
+	TimestampTz due;
+	TimestampTz run_at;
+	TimestampTz enqueued_at;
+	TimestampTz expires_at; /* infinity: never */
+	TimestampTz claimed_at; /* of the claim; -infinity: none */
+	TimestampTz scheduled_for; /* of a schedule's task: its due time; -infinity: none */
+	int64 retry_delay_ms;
+	int64 timeout_ms; /* 0 = none */
+	int64 claim_epoch; /* 0 = not claimed */
+	int64 claim_generation;
+	/* epoch in which it was enqueued, or last claimed: another one after a crash means careful mode */
+	int64 trusted_epoch;
+	int64 schedule_id; /* 0 = none */
+	pg_uuid_t installation;
+	Oid database;
+	Oid owner;	/* GetUserId() of the caller */
+	Oid run_as;
+	int32 claim_slot; /* -1 = none */
+	int32 attempt;	  /* attempts made (counted) */
+	int32 max_attempts;
+	int32 priority;
+	int32 queue_id; /* 0 = default */
+	int32 waits_for; /* dependencies that have not ended */
+	bool atomic;
+	bool counted; /* the claim has counted its attempt already: careful, or not atomic */
+	bool keyed;	  /* a row in task_key is ours (not begun, key is set) */
+	char history; /* a(ll), e(rrors), o(ff) */
+};
+
+/* The columns behind it, by attribute number. */
+enum TaskColumn : int
+{
+	kTaskCommand = 29,
+	kTaskArgs,
+	kTaskSettings,
+	kTaskQueue,
+	kTaskRunAsName,
+	kTaskOwnerName,
+	kTaskName,
+	kTaskKeyText,
+	kTaskConcurrencyKey,
+	kTaskLastSqlstate,
+	kTaskLastError,
+	kTaskColumns = kTaskLastError,
+};
+
+inline FormTask *
+FormOf(HeapTuple tuple)
+{
+	return reinterpret_cast<FormTask *>(GETSTRUCT(tuple));
+}
+
+/* What is to be stored; texts palloc'd, nullptr = NULL. Used by enqueue, schedules and retry_task. */
+struct NewTask
+{
+	FormTask form; /* id, rank, due, identity, claim are filled by InsertTask */
+	const char *command;
+	Datum args;		/* text[] */
+	Datum settings; /* jsonb */
+	const char *queue;
+	const char *run_as_name;
+	const char *owner_name;
+	const char *name;
+	const char *key;
+	const char *concurrency_key;
+	int32 queue_priority;
+};
+
+/* Smaller first: queue's priority before task's priority. */
+constexpr int64
+RankOf(int32 queue_priority, int32 priority)
+{
+	return -(static_cast<int64>(queue_priority) * INT64CONST(4294967296) + priority);
+}
+
+/* Never 0. */
+uint64 HashOfKey(const char *key);
+
+/* What the ready queue is to know of a row. */
+ItemSpec SpecOf(Relation task, HeapTuple tuple);
+
+/* A column as text (detoasted, palloc'd), nullptr when NULL. */
+const char *TaskText(Relation task, HeapTuple tuple, int column);
+
+} // namespace worker_pool

@@ -1,0 +1,22 @@
+/*
+ * task_authority.hpp
+ *	  Who may see and touch a task, a queue, a schedule. As for commands (authority.hpp), of this database.
+ */
+#pragma once
+
+#include "feature/authority.hpp"
+
+namespace worker_pool
+{
+
+/* What every durable verb begins with: EnterVerb's checks were made; the extension is here, not in recovery (55000). */
+void EnterDurableVerb();
+/* Raises 42501: not the owner, a member of the owner's role (or pg_signal_backend, no superuser involved). */
+void CheckMayCancelTask(int64 id, Oid owner, Oid run_as);
+/* Owner, member of the owner's role, or superuser; else 42501. `what`: "schedule \"nightly\"". */
+void CheckOwns(const char *what, Oid owner);
+/* pause, resume, drain, adopt, rescan of the whole database, stats_reset: its owner, or a superuser (42501). A queue's: its owner too. */
+void CheckMayPause(int32 queue, Oid queue_owner);
+void CheckMayAdminister(const char *what);
+
+} // namespace worker_pool

@@ -1,0 +1,359 @@
+/*
+ * ready.hpp
+ *	  The ready queue: what is to be done for durable rows, in order, for all databases. The table is the
+ *	  truth, this is the order; it may lose anything and be loaded from the tables again.
+ *
+ * An item stands for a task or a schedule of one database. At most one item a (kind, database, id):
+ *
+ *	            PushItem, due                       TakeItems
+ *	  (none) ------------------> ready ---------------------------------> taken
+ *	    |                         ^  |  ^   \  a limit is exhausted        | | |
+ *	    | PushItem, not yet due   |  |  |    +----> parked (UnparkLocked)  | | | FinishItem
+ *	    +----------> delayed -----+  |  +-----------------------------------+ | +------> (none)
+ *	       due time came (MoveDue)   | evicted: overflow      GiveBackItem    |
+ *	                                 +------> (none)     DeferItem -> delayed |
+ *	                                          exit callback: GiveBackAll -----+
+ *
+ *	- ready: in the tree of its pair (database, role), smallest key (rank, due, id) first;
+ *	- delayed: in one tree of all databases, by due time;
+ *	- parked: would run, but its concurrency key or its queue's limit is exhausted, its queue is paused, or
+ *	  it must run alone (careful mode). On the list of that Limit; back in the tree when it has room;
+ *	- taken: a worker's. In the list of the worker's slot; `begun` once the worker runs it. Taken is the
+ *	  claim in memory: no other worker of this server can have the item.
+ *
+ * Overflow. There are kItems of them. When none is free, the database with most items gives its worst one
+ * up for a better one (a database below its share never does). What is given up, or not taken in, is noted:
+ * the pair's `scan_from` goes down to its key and `more` is set: rows at or behind scan_from may stand in the
+ * table only. TakeItems does not pass over scan_from while `more` stands: it says kRefill, and the worker
+ * loads on (feature/refill). Delayed items given up lower the database's `next_look`.
+ *
+ * Unknown work: `rescan` of a database says that rows may be there that nobody pushed (COPY, more than 64 ids
+ * in a transaction, COMMIT PREPARED, logical apply, rescan()); `changes` counts how often that was said, so
+ * a load clears the mark only if it did not move since before its snapshot.
+ *
+ * All under one LWLock of its own (TaskLock), a leaf like the pool lock; the two are never held together.
+ * Functions take it themselves unless their name ends in Locked. Nothing here raises or allocates.
+ *
+ *	field						written by
+ *	items, trees, lists			ready.cpp only
+ *	pause_* of a Limit/database	pause(), resume() and the load, through SetPause
+ *	start_error of a pair		launcher (a worker of the role cannot start); cleared by the visit that has
+ *								failed the tasks
+ *	stats						FinishItem and CountEvent
+ */
+#pragma once
+
+#include "shmem/root.hpp"
+
+namespace worker_pool
+{
+
+inline constexpr int kItems = 32768;
+inline constexpr int kTaskPairs = 2048;	 /* (database, role) with items; more: rescan mark */
+inline constexpr int kLimits = 4096;	 /* concurrency keys in use, limited or paused queues */
+inline constexpr int kLostNotes = 64;	 /* last words of processes that died over a task */
+
+enum class ItemKind : uint8
+{
+	kTask,
+	kSchedule,
+};
+
+enum class ItemState : uint8
+{
+	kFree,
+	kReady,
+	kDelayed,
+	kParked,
+	kTaken,
+};
+
+/* What a pusher knows of a row. */
+struct ItemSpec
+{
+	ItemKind kind;
+	int64 id;
+	Oid database;
+	Oid role;		   /* runs as */
+	int64 rank;		   /* smaller first; of a schedule INT64_MIN: making a task is quick and first */
+	TimestampTz due;
+	int32 queue;	   /* queue id; 0 = default */
+	uint64 concurrency; /* hash of the concurrency key, never 0 for one; 0 = none */
+};
+
+/* A claim in a row that is void: its process gave the item back (GiveBackAll, StealBatch). */
+struct VoidClaim
+{
+	int slot; /* kNone: none */
+	uint64 generation;
+};
+
+/* What a worker gets of an item. `serial` tells whether the item is still the same. */
+struct TakenItem
+{
+	int index;
+	uint64 serial;
+	ItemSpec spec;
+	VoidClaim void_claim;
+	bool lost;			/* it had begun in a process that went away: an attempt is to be recorded */
+	BriefError lost_error; /* of that process; sqlstate 0: it said nothing */
+};
+
+/* A limit that items count against while taken. */
+enum class LimitKind : uint8
+{
+	kConcurrency, /* a concurrency key: 1 at a time */
+	kQueue,		  /* a queue: max_running, or paused */
+	kCareful,	  /* one task that was unfinished at a crash, in the whole cluster */
+};
+
+enum class TakeResult : uint8
+{
+	kTaken,	 /* *count items */
+	kEmpty,	 /* nothing is ready (paused and parked ones do not count) */
+	kRefill, /* the next in order may stand in the table only: load, then take again */
+};
+
+/* The key where a load of a pair goes on. */
+struct OrderKey
+{
+	int64 rank;
+	TimestampTz due;
+	int64 id;
+};
+
+constexpr bool
+operator<(const OrderKey &a, const OrderKey &b)
+{
+	if (a.rank != b.rank)
+		return a.rank < b.rank;
+	return a.due != b.due ? a.due < b.due : a.id < b.id;
+}
+
+Size ReadyMemorySize();
+void InitReady(char *memory, bool found);
+/* The second LWLock of the pool's tranche; pool->task_lock. */
+LWLock *TaskLock();
+
+/* --- in ----------------------------------------------------------------------------------------------- */
+
+enum class PushResult : uint8
+{
+	kQueued,	/* ready or delayed or parked, or was there already (its key was updated) */
+	kAgain,		/* taken at the moment: it becomes ready again if its worker drops it */
+	kNotTaken,	/* no room: the marks are set */
+};
+
+/*
+ * Takes an item in. Ready when spec.due <= now, else delayed. Wakes nobody: see WakePair. An item that is
+ * taken gets the flag `again`, which FinishItem(kDropped) turns into ready.
+ */
+PushResult PushItem(const ItemSpec &spec, TimestampTz now);
+/* Removes an item that is ready, delayed or parked (its row is finished or changed). False: taken, or not there. */
+bool RemoveItem(ItemKind kind, Oid database, int64 id);
+/* Everything of a database goes: it was dropped, or the extension was. Taken ones go when they finish. */
+void ForgetItems(Oid database);
+/*
+ * Wakes who is to look after something was pushed for the pair: an idle worker of it, or the launcher, where
+ * that does not know yet. Lock not held. Never raises.
+ */
+void WakePair(Oid database, Oid role);
+/* Says that rows may be there that nobody pushed; earliest: not before this time (DT_NOBEGIN: now). Wakes the launcher. */
+void MarkRescan(Oid database, TimestampTz earliest);
+
+/* --- out: a worker of the pair --------------------------------------------------------------------------- */
+
+/*
+ * Moves due delayed items to ready, then takes up to `most` ready items of the pair for the slot, best
+ * first. Items over a limit are parked on the way. At most the pair's fair part of what is ready is taken:
+ * ready / (workers of the pair), at least one.
+ */
+TakeResult TakeItems(Oid database, Oid role, int slot, TimestampTz now, int most, TakenItem *items, int *count);
+/* Is anything there that TakeItems would give (or refill for)? Cheap; for the idle loop. */
+bool HasWork(Oid database, Oid role, TimestampTz now);
+/*
+ * The worker is about to run it. False: it was stolen or the worker no longer has it (drop it without a
+ * word); *cancelled: cancel_task asked for it meanwhile.
+ */
+bool BeginItem(int index, uint64 serial, bool *cancelled);
+/* Taken -> must run alone: parked on the careful limit, or (true) the limit is now held by this item. */
+bool TakeCareful(int index, uint64 serial);
+
+enum class FinishHow : uint8
+{
+	kSucceeded,
+	kFailed,	/* finally */
+	kRetried,	/* an attempt failed, another will come; the item goes, DeferItem makes it anew */
+	kCancelled,
+	kExpired,
+	kDropped,	/* the row was gone, locked, or not for us: if somebody pushed it meanwhile it is ready again */
+};
+/*
+ * Taken -> gone. Gives back its limits, unparks the next, counts stats: `waited_us` from due to start and
+ * `ran_us` go into the latency histograms (-1: not counted).
+ */
+void FinishItem(int index, uint64 serial, FinishHow how, int64 waited_us, int64 ran_us);
+/* Taken -> ready (nothing of it was run), with void_claim as the claim that stands in its row (or kNone). */
+void GiveBackItem(int index, uint64 serial, const VoidClaim &void_claim);
+/* Taken -> delayed or ready with new rank and due: a retry. */
+void DeferItem(int index, uint64 serial, const ItemSpec &spec, TimestampTz now);
+/*
+ * Exit callback, launcher (a process that never came back): all items of the slot go back to ready, with
+ * void_claim (slot, generation); begun ones as lost with `error`, unless `blameless` (its database's DDL, a
+ * shutdown: nothing is counted). Returns whether there were any.
+ */
+bool GiveBackAll(int slot, uint64 generation, const BriefError *error, bool blameless);
+/* Launcher: the batch of the slot hangs behind a slow task: those not begun become ready again. Returns how many. */
+int StealBatch(int slot, uint64 generation);
+/* Launcher: a careful task has held the limit for longer than kCarefulLimitUs: others may begin. Next time to look. */
+TimestampTz RelaxCareful(TimestampTz now);
+inline constexpr int64 kCarefulLimitUs = 2 * USECS_PER_SEC;
+
+/* --- cancel -------------------------------------------------------------------------------------------- */
+
+enum class CancelResult : uint8
+{
+	kNotThere, /* not taken: the row decides */
+	kMarked,   /* taken, not begun: its worker will cancel it */
+	kRunning,  /* begun, in *slot: signal it under the pool lock with SignalTask */
+};
+CancelResult CancelItem(Oid database, int64 id, int *slot);
+
+/* --- what the launcher sees ------------------------------------------------------------------------------ */
+
+struct TaskDemand
+{
+	Oid database;
+	Oid role;
+	int ready;			   /* items that could run now */
+	TimestampTz oldest;	   /* when the oldest of them became ready */
+	uint64 order;		   /* tie-break: id */
+	int role_limit;
+};
+/*
+ * Moves due items, then copies the pairs with ready items (also those that need a refill); remembers that
+ * the launcher has seen them. *next: the earliest time at which a delayed item of any pair is due, a
+ * database wants a look, or a purge (DT_NOEND: never).
+ */
+int TaskDemands(TaskDemand *demands, int capacity, TimestampTz now, TimestampTz *next);
+
+/* --- databases ------------------------------------------------------------------------------------------ */
+
+enum LookReason : uint32
+{
+	kLookRescan = 1,	 /* unknown work, or next_look has come */
+	kLookRefill = 2,	 /* a pair has `more` and few items, and no worker of it is there */
+	kLookStartError = 4, /* tasks of a role that cannot start are to be failed */
+	kLookPause = 8,		 /* a pause is to be stored */
+	kLookPurge = 16,	 /* old history is to be deleted */
+};
+/* A database that needs a process to look at its tables; InvalidOid: none. The launcher sends a visit. */
+Oid DatabaseToLookAt(TimestampTz now, uint32 *reasons);
+/* Reasons of this database now, for the visit itself. */
+uint32 LookReasons(Oid database, TimestampTz now);
+
+/* The start of a whole load: returns `changes`. False: somebody else loads. */
+bool BeginLoad(Oid database, uint64 *changes);
+/* Its end. complete: every row was seen; next_look: the due time of the earliest row that was not pushed (DT_NOEND). */
+void EndLoad(Oid database, uint64 changes, bool complete, TimestampTz next_look);
+/* Where a pair's load goes on; false: there is nothing behind (more is not set). */
+bool BeginPairLoad(Oid database, Oid role, OrderKey *from, uint64 *changes);
+/* Its end: rows before `to` are all in memory; more: there may be others. Clears `more` only if nothing was given up since. */
+void EndPairLoad(Oid database, Oid role, uint64 changes, const OrderKey &to, bool more);
+/* How many items the pair may still take in before it overflows: a load stops there. */
+int RoomFor(Oid database, Oid role);
+void SetPurgeAt(Oid database, TimestampTz at);
+/* Launcher: no worker of the role can start in that database, for this reason. */
+void SetStartError(Oid database, Oid role, const BriefError &error);
+/* Visit: the next role whose tasks are to be failed; false: none. ClearStartError when done. */
+bool TakeStartError(Oid database, Oid *role, BriefError *error);
+
+/* --- queues and pauses ------------------------------------------------------------------------------------ */
+
+struct PauseNote
+{
+	bool paused;
+	bool dirty;			/* not stored in the table yet */
+	Oid by;
+	TimestampTz at;
+	char reason[160];
+};
+/* queue -1: the whole database. max_running 0: no limit. False: no room for another limited or paused queue. */
+bool SetQueueLimit(Oid database, int32 queue, int max_running);
+bool SetPause(Oid database, int32 queue, const PauseNote &note);
+bool GetPause(Oid database, int32 queue, PauseNote *note);
+/* Visit: the next pause that is to be stored; PauseStored when it is (if it did not change since). */
+bool NextDirtyPause(Oid database, int32 *queue, PauseNote *note);
+void PauseStored(Oid database, int32 queue, const PauseNote &note);
+/* Tasks begun at this moment, of a queue (-1: of the database). */
+int RunningTasks(Oid database, int32 queue);
+int QueueMaxRunning(Oid database, int32 queue);
+
+/* --- watching ----------------------------------------------------------------------------------------- */
+
+/* What memory knows of one task; for explain_task and wait_task. */
+struct ItemView
+{
+	ItemState state; /* kFree: not in memory */
+	bool begun;
+	int slot;		  /* taken */
+	ItemSpec spec;
+	LimitKind limit;  /* parked: on what */
+	int64 limit_holder; /* parked on a concurrency key or careful: a task that holds it; 0 unknown */
+	int ready_before; /* ready: items of its pair that come before it, at most 1000 counted */
+};
+ItemView ViewItem(Oid database, int64 id);
+
+struct DatabaseTasks
+{
+	int64 ready;   /* items in memory that could run; a lower bound while overflowed is set */
+	int64 delayed;
+	int64 parked;
+	int64 running; /* begun */
+	int64 failed;  /* finally, since the counters were reset */
+	TimestampTz oldest_ready; /* 0: none */
+	TimestampTz next_due;	  /* DT_NOEND: none */
+	bool overflowed;
+	PauseNote pause;
+};
+/* False: nothing is known of it. */
+bool GetDatabaseTasks(Oid database, DatabaseTasks *tasks);
+
+/* Latency buckets: upper bounds in microseconds; the last is infinite. */
+inline constexpr int64 kLatencyBoundsUs[] = {1000, 10000, 100000, 1000000, 10000000, 60000000, 600000000,
+											 INT64CONST(3600000000), INT64CONST(0x7FFFFFFFFFFFFFFF)};
+inline constexpr int kLatencyBuckets = 9;
+inline constexpr int kStatEntries = 512;
+
+struct QueueStats
+{
+	Oid database; /* InvalidOid = unused */
+	int32 queue;  /* -1: all those for which there was no entry */
+	int64 enqueued;
+	int64 succeeded;
+	int64 failed;
+	int64 retried;
+	int64 cancelled;
+	int64 expired;
+	int64 skipped;
+	int64 wait_us;	/* sums */
+	int64 run_us;
+	int64 wait_count[kLatencyBuckets]; /* not cumulative here; the view adds up */
+	int64 run_count[kLatencyBuckets];
+	TimestampTz since;
+};
+/* Copies the entries of a database; returns how many. */
+int GetStats(Oid database, QueueStats *stats, int capacity);
+void ResetStats(Oid database);
+enum class StatEvent : uint8
+{
+	kEnqueued,
+	kCancelled,
+	kExpired,
+	kSkipped,
+	kFailed,
+};
+/* An event that does not come through FinishItem. */
+void CountEvent(Oid database, int32 queue, StatEvent event, int64 count);
+
+} // namespace worker_pool
