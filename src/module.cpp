@@ -1,6 +1,6 @@
 /*
  * module.cpp
- *	  The module's magic block and _PG_init: settings, shared memory, launcher, hooks. Nothing else.
+ *	  The module's magic block and _PG_init: settings, shared memory, static workers, hooks. Nothing else.
  *
  * Loaded by shared_preload_libraries it makes the pool. Loaded later (CREATE EXTENSION on a server without
  * the preload, LOAD), in single-user mode or in binary upgrade it registers nothing; the verbs then say
@@ -8,6 +8,7 @@
  */
 #include "config/settings.hpp"
 #include "process/worker.hpp"
+#include "shmem/task_wake.hpp"
 
 extern "C"
 {
@@ -19,7 +20,10 @@ extern "C"
 namespace worker_pool
 {
 
-/* The server has other users of max_worker_processes: say at start when ours cannot fit. */
+/*
+ * The server has other users of max_worker_processes: say at start when ours cannot fit. The promotion worker is
+ * not counted: it is gone as soon as the server is up.
+ */
 static void
 WarnWhenTooSmall()
 {
@@ -47,6 +51,8 @@ _PG_init(void)
 	worker_pool::WarnWhenTooSmall();
 	worker_pool::RequestSharedMemory();
 	worker_pool::RegisterLauncher();
+	worker_pool::RegisterPromotionWorker();
 	worker_pool::InstallDdlHooks();
+	worker_pool::InstallTaskWake();
 	worker_pool::InstallLogHook();
 }

@@ -33,6 +33,24 @@ struct FormQueue
 	bool paused;
 };
 
+/* The columns, by attribute number. */
+enum QueueColumn : int
+{
+	kQueueId = 1,
+	kQueueMaxRunning,
+	kQueuePriority,
+	kQueueOwner,
+	kQueuePausedBy,
+	kQueuePausedAt,
+	kQueueInstallation,
+	kQueueDatabase,
+	kQueuePaused,
+	kQueueName,
+	kQueueOwnerName,
+	kQueueReason,
+	kQueueColumns = kQueueReason,
+};
+
 struct QueueInfo
 {
 	int32 id;
@@ -42,7 +60,12 @@ struct QueueInfo
 	bool paused;
 };
 
-/* False: no such queue. 'default' is always there. */
+/* Who owns this database: the owner of its built-in queues. */
+Oid DatabaseOwner();
+/*
+ * False: no such queue. 'default' is always there. Of a row that was not adopted the owner is InvalidOid: only
+ * who may administer the database may touch it.
+ */
 bool FindQueue(const char *name, QueueInfo *info);
 int32 InsertQueue(const char *name, int32 max_running, int32 priority, Oid owner);
 /* Changes what is given (nullptr = unchanged). A changed priority re-ranks the waiting tasks. Arms the new limit. */

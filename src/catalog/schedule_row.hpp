@@ -57,6 +57,9 @@ ScheduleFormOf(HeapTuple tuple)
 /* The item that stands for it: kind kSchedule, due = next_run, rank INT64_MIN, role = run_as. */
 ItemSpec SpecOfSchedule(const FormSchedule &form);
 
+/* Is its text '@reboot'? */
+bool IsRebootSchedule(Relation schedule, HeapTuple tuple);
+
 /* Pushes all active own schedules, and sets next_run of @reboot ones that have not fired in this epoch. Part of LoadDatabase. */
 void LoadSchedules();
 

@@ -25,25 +25,25 @@ struct FormTask
 	TimestampTz due;
 	TimestampTz run_at;
 	TimestampTz enqueued_at;
-	TimestampTz expires_at; /* infinity: never */
-	TimestampTz claimed_at; /* of the claim; -infinity: none */
+	TimestampTz expires_at;	   /* infinity: never */
+	TimestampTz claimed_at;	   /* of the claim; -infinity: none */
 	TimestampTz scheduled_for; /* of a schedule's task: its due time; -infinity: none */
 	int64 retry_delay_ms;
-	int64 timeout_ms; /* 0 = none */
+	int64 timeout_ms;  /* 0 = none */
 	int64 claim_epoch; /* 0 = not claimed */
 	int64 claim_generation;
-	/* epoch in which it was enqueued, or last claimed: another one after a crash means careful mode */
+	/* epoch in which it was enqueued, or last claimed alone: another one after a crash means careful mode */
 	int64 trusted_epoch;
 	int64 schedule_id; /* 0 = none */
 	pg_uuid_t installation;
 	Oid database;
-	Oid owner;	/* GetUserId() of the caller */
+	Oid owner; /* GetUserId() of the caller */
 	Oid run_as;
 	int32 claim_slot; /* -1 = none */
 	int32 attempt;	  /* attempts made (counted) */
 	int32 max_attempts;
 	int32 priority;
-	int32 queue_id; /* 0 = default */
+	int32 queue_id;	 /* 0 = default */
 	int32 waits_for; /* dependencies that have not ended */
 	bool atomic;
 	bool counted; /* the claim has counted its attempt already: careful, or not atomic */
@@ -51,9 +51,10 @@ struct FormTask
 	char history; /* a(ll), e(rrors), o(ff) */
 };
 
-/* The columns behind it, by attribute number. */
+/* Columns by attribute number: the one of the front that is passed by reference, and those behind it. */
 enum TaskColumn : int
 {
+	kTaskInstallation = 15,
 	kTaskCommand = 29,
 	kTaskArgs,
 	kTaskSettings,
@@ -90,14 +91,19 @@ struct NewTask
 	int32 queue_priority;
 };
 
-/* Smaller first: queue's priority before task's priority. */
+/*
+ * Smaller first: queue's priority before task's priority. Above INT64_MIN, which is a schedule's rank; never
+ * overflows.
+ */
 constexpr int64
 RankOf(int32 queue_priority, int32 priority)
 {
-	return -(static_cast<int64>(queue_priority) * INT64CONST(4294967296) + priority);
+	const int64 of_queue = queue_priority == PG_INT32_MIN ? PG_INT32_MIN + 1 : queue_priority;
+
+	return -(of_queue * INT64CONST(4294967296) + priority);
 }
 
-/* Never 0. */
+/* Of a concurrency key. Never 0. */
 uint64 HashOfKey(const char *key);
 
 /* What the ready queue is to know of a row. */
@@ -105,5 +111,10 @@ ItemSpec SpecOf(Relation task, HeapTuple tuple);
 
 /* A column as text (detoasted, palloc'd), nullptr when NULL. */
 const char *TaskText(Relation task, HeapTuple tuple, int column);
+
+/* Are these the same task under the same claim? */
+bool IsSameClaim(const FormTask &one, const FormTask &other);
+/* Takes the claim out of a row that is to be written; nothing is said about the attempt. */
+void ClearClaim(FormTask *form);
 
 } // namespace worker_pool

@@ -35,14 +35,21 @@ namespace worker_pool
 /* --- in ---------------------------------------------------------------------------------------------- */
 
 /*
- * Stores the row and arms its item. form.id is taken from the sequence when 0; claim, identity, rank,
- * trusted_epoch and due (infinity where waits_for > 0) are set here. Returns the id.
+ * Stores the row, arms its item (not while it waits for others) and the event kEnqueued. form.id is taken from
+ * the sequence when 0; attempt, claim, identity, rank, trusted_epoch and due (infinity where waits_for > 0) are set
+ * here, enqueued_at where it is 0. form.keyed: the key's row is made, unless it is there for this very id (the
+ * verb may have done it); 23505 where another task holds the key. 55000 in a copy that was not adopted. Returns
+ * the id.
  */
 int64 InsertTask(NewTask *task);
+/* Who holds the owner's key: the id of a task that has not begun. Fresh snapshot. False: nobody. */
+bool FindKey(Oid owner, const char *key, int64 *task_id);
 
 /*
- * Locks the task in key-share mode and adds "task waits for it". kWaits: counted in; kDone: it has succeeded
- * (history); kFailed: it has ended otherwise (the dependant is to be cancelled); kUnknown.
+ * May a task wait for that one? kWaits: it is not finished; its row is locked in key-share mode, so that its mark
+ * waits for this transaction and then sees what InsertDependency adds (and a claim passes over it until then).
+ * kDone: it has succeeded (history); kFailed: it has ended otherwise (the dependant is to be cancelled); kUnknown:
+ * neither row nor history. *owner is set but for kUnknown.
  */
 enum class DependencyState : uint8
 {
@@ -52,6 +59,7 @@ enum class DependencyState : uint8
 	kUnknown,
 };
 DependencyState CheckDependency(int64 depends_on, Oid *owner);
+/* Adds "task_id waits for depends_on": for its success, or (on_end) only for its end. 23505: twice the same. */
 void InsertDependency(int64 depends_on, int64 task_id, bool on_end);
 
 /* --- claim ------------------------------------------------------------------------------------------- */
@@ -72,22 +80,22 @@ struct ClaimedTask
 enum class ClaimResult : uint8
 {
 	kClaimed,
-	kGone,	   /* no such row, or not of this database (identity), or it waits for others: drop the item */
-	kLocked,   /* a transaction holds the row; its end pushes it again. MarkRescan guards against strangers */
-	kHeld,	   /* claimed by a living process: drop the item */
-	kNotDue,   /* *due says when */
-	kExpired,  /* expires_at is over: FinishTask */
-	kLost,	   /* a counted claim of a process or server that is gone: RecordLost */
-	kCareful,  /* it must be claimed alone, counted, flushed (the claim was not made) */
-	kRole,	   /* its role is gone or has another name: FinishTask with the reason */
+	kGone, /* no such row, or not of this database (identity), or it waits for others: drop the item */
+	kLocked, /* a transaction holds the row; its end pushes it again. MarkRescan guards against strangers */
+	kHeld,	  /* claimed by a living process: drop the item */
+	kNotDue,  /* *due says when */
+	kExpired, /* expires_at is over: FinishTask */
+	kLost,	  /* a counted claim of a process or server that is gone: RecordLost */
+	kCareful, /* it must be claimed alone, counted, flushed (the claim was not made) */
+	kRole,	  /* its role is gone or has another name: FinishTask with the reason */
 };
 
 struct ClaimRequest
 {
 	Claim claim;
-	VoidClaim void_claim;  /* of this server: known to be void */
-	bool alone;	  /* careful, or not atomic: attempt+1 now, counted = true */
-	bool trust;	  /* alone is satisfied: do not answer kCareful */
+	VoidClaim void_claim; /* of this server: known to be void */
+	bool alone;			  /* careful, or not atomic: attempt+1 now, counted = true */
+	bool trust;			  /* alone is satisfied: do not answer kCareful */
 };
 
 /*
@@ -95,9 +103,14 @@ struct ClaimRequest
  * not atomic answers kCareful unless `alone`. *due on kNotDue. On kExpired, kLost, kRole
  * the current version is in claimed->tuple for what must follow.
  */
-ClaimResult ClaimTask(Relation task, int64 id, const ClaimRequest &request, ClaimedTask *claimed, TimestampTz *due);
+ClaimResult ClaimTask(Relation task, int64 id, const ClaimRequest &request, ClaimedTask *claimed,
+					  TimestampTz *due);
 
-/* A claim that will not be run (process retires, batch given up): takes it out of the row. Own transaction of the caller. */
+/*
+ * A claim that will not be run (process retires, batch given up): takes it out of the row, with the attempt where
+ * it was counted already. Own transaction of the caller. Does not wait: a row that somebody holds keeps the claim,
+ * which the item's void_claim makes harmless.
+ */
 void ReleaseClaim(Relation task, const ClaimedTask &claimed);
 
 /* --- out --------------------------------------------------------------------------------------------- */
@@ -105,6 +118,7 @@ void ReleaseClaim(Relation task, const ClaimedTask &claimed);
 struct AttemptOutcome
 {
 	const char *state; /* succeeded, failed, cancelled, expired, skipped */
+	/* 0: it never began, then no attempt is counted for it unless the state is failed */
 	TimestampTz started_at;
 	const char *tag;
 	char sqlstate[6]; /* "" = none */
@@ -119,7 +133,8 @@ struct AttemptOutcome
 /*
  * The last act of an atomic task before its commit (and, in a transaction of its own, of one that is not
  * atomic): the row goes, history is written as the row's history says, dependants are released, NOTIFY where
- * worker_pool.notify is on. Raises 40001 "claim was lost" when the row is not ours any more (fence).
+ * worker_pool.notify is on. Raises 40001 "the claim on task N was lost" when the row is not ours any more
+ * (fence). Waits for row locks.
  */
 void MarkSucceeded(const ClaimedTask &claimed, const AttemptOutcome &outcome);
 
@@ -135,15 +150,20 @@ enum class Verdict : uint8
  * its dependants cancelled. `retryable` false: final at once (cancelled by cancel_task, role gone).
  * *next: the item for DeferItem on kRetry. Logs one WARNING for a final failure (id, name, SQLSTATE; no SQL).
  */
-Verdict MarkFailed(const ClaimedTask &claimed, const AttemptOutcome &outcome, bool retryable, ItemSpec *next);
+Verdict MarkFailed(const ClaimedTask &claimed, const AttemptOutcome &outcome, bool retryable,
+				   ItemSpec *next);
 
 /*
  * Ends a task that is not running: cancelled, expired, failed for a reason (role gone). Waits for a row lock;
- * false: it is gone, or claimed by a living process (then *claimed_by_slot >= 0).
+ * false: it is gone, or claimed by a living process (then *claimed_by_slot >= 0, else kNone). Arms the event of
+ * that state, and the removal of the item; should the transaction abort, the item is pushed again.
  */
 bool FinishTask(int64 id, const AttemptOutcome &outcome, int *claimed_by_slot);
 
-/* An entry of history for something that never was a task: a due time of a schedule that was skipped. */
+/*
+ * An entry of history for something that never was a task: a due time of a schedule that was skipped. Arms the
+ * event kSkipped; writes nothing where form.history is 'o'.
+ */
 void InsertHistory(const NewTask &task, const AttemptOutcome &outcome);
 
 /* --- upkeep ------------------------------------------------------------------------------------------ */

@@ -9,12 +9,26 @@
  * free slot before a pair with one younger command has its first. A pair that has waited for
  * fairness_interval and has no worker at all goes before all others, the oldest first.
  *
+ * Tasks. The tasks of a pair are a demand of their own, served by the same rules, in the same order, but in
+ * at most `task_slots` slots: what that leaves (worker_pool.reserved_workers) only commands and visits get.
+ * A slot counts as the tasks' from the start of a worker for tasks, or the moment at which one turns to
+ * them, until it is idle, runs a command, or its process is gone. A worker of the pair serves both: what
+ * is starting or idle counts for the commands first and what is left of it for the tasks, and while
+ * commands of the pair wait for workers to come its tasks ask for none, because a new worker would take the
+ * commands. An idle worker has only to be told that there is room for one more (kWake). Where the limit of
+ * tasks is what stops a pair, it is measured by the slots that its tasks hold, and so is the pair that is
+ * to give way; workers that are idle or run commands are no help to it there.
+ *
+ * Visits. A database that wants a look is a demand for one worker, which any slot serves; the pool's is the
+ * only limit that it knows. It comes after all others, until it has waited for fairness_interval; from then
+ * on by its age, but never before a pair that has waited so long and has no worker.
+ *
  * With what. A free slot; else that of an idle worker of another pair, the longest idle first. Where a
- * limit (pool, database, role) is what stops the pair, only slots that count against that limit help.
- * What is already leaving counts as room to come, so one command never drives two workers out. A pair that
- * got nothing and has waited for fairness_interval asks a busy worker to give way after its command: of the
- * pair with most slots, the one that runs longest; one more for each further interval (of a second at
- * least), because the first one asked may happen to run for hours while the others end every few
+ * limit (pool, database, role, tasks) is what stops the pair, only slots that count against that limit
+ * help. What is already leaving counts as room to come, so one command never drives two workers out. A pair
+ * that got nothing and has waited for fairness_interval asks a busy worker to give way after its command or
+ * task: of the pair with most slots, the one that runs longest; one more for each further interval (of a
+ * second at least), because the first one asked may happen to run for hours while the others end every few
  * milliseconds. A pair that has workers asks only where the other keeps more than it even afterwards.
  *
  * How this is kept in order: by three ledgers of who holds how many slots, now, soon and later
@@ -23,15 +37,18 @@
  * so that no limit is ever exceeded, not even for a moment, the second so that no younger command takes
  * what an older one has been promised.
  *
- * The bound on a wait. Let L be the longest time that a command runs, S the time that a process takes to
- * leave and another to start, M the slots for which a pair competes (those of the pool; under a limit,
- * those within it). A pair without a worker that has waited for fairness_interval has a slot of its own
- * coming free, within L, unless M pairs that wait longer have all of them; the slot goes to the pair that
- * waits longest, and the pair that gave way waits anew from then (gave_way_us). So with r pairs that wait
- * longer the wait for a worker is at most fairness_interval + (r / M + 1) * (L + S), where r / M is
- * rounded down: fairness_interval plus the longest running command while fewer than M pairs wait. Nobody
- * starves: r counts only pairs that were there before, and each of them is served once at most before
- * this one. A pair that has a worker waits for its own commands only: they are served in their order.
+ * The bound on a wait. Let L be the longest time that a command or task runs, S the time that a process
+ * takes to leave and another to start, M the slots for which a pair competes (those of the pool; under a
+ * limit, those within it; for tasks, at most task_slots). A pair without a worker that has waited for
+ * fairness_interval has a slot of its own coming free, within L, unless M pairs that wait longer have all of
+ * them; the slot goes to the pair that waits longest, and the pair that gave way waits anew from then
+ * (gave_way_us). So with r pairs that wait longer the wait for a worker is at most fairness_interval +
+ * (r / M + 1) * (L + S), where r / M is rounded down: fairness_interval plus the longest running command
+ * while fewer than M pairs wait. Nobody starves: r counts only pairs that were there before, and each of
+ * them is served once at most before this one. A pair counts in r for its commands and for its tasks. A pair
+ * that has a worker waits for its own commands only: they are served in their order, and its tasks after
+ * them. And a command waits for no task as long as fewer commands than reserved slots run: then a slot is
+ * free, idle, or leaving, which makes S (or twice that, when a pair that starves comes between).
  */
 #include "core/allocation.hpp"
 
@@ -117,16 +134,26 @@ Planner::IsFull(const DemandNote &demand, int scope, Ledger ledger) const noexce
 		   demand.limit[scope];
 }
 
-/* Is there room for one more worker of the demand within every limit? */
+/* Is there room for one more worker of the demand, or for one more that turns to tasks, within every limit? */
 bool
 Planner::Fits(const DemandNote &demand, Ledger ledger) const noexcept
 {
-	for (int scope = 0; scope < kLimitedScopes; ++scope)
+	for (int scope = demand.idle > 0 ? kTasks : kPool; scope < kLimitedScopes; ++scope)
 	{
 		if (IsFull(demand, scope, ledger))
 			return false;
 	}
 	return true;
+}
+
+/* One more worker of the demand from that ledger on, or one more that turns to tasks. */
+void
+Planner::Enter(const DemandNote &demand, Ledger first) noexcept
+{
+	if (demand.idle > 0)
+		ledger_.EnterTask(demand.member, first, 1);
+	else
+		ledger_.Enter(demand.member, first, 1);
 }
 
 void
@@ -159,7 +186,13 @@ Planner::LookAtSlots() noexcept
 		if (slot.state == SlotState::kFree)
 			continue;
 
-		note.member = ledger_.Find(slot.database, slot.role, slot.fresh_id);
+		/*
+		 * One that leaves counts as the tasks' until it is gone: else a task could start in the slot that was
+		 * kept free, and a command would wait for this one.
+		 */
+		const bool task = slot.kind == SlotKind::kTask && slot.state != SlotState::kIdle;
+
+		note.member = ledger_.Find(slot.database, slot.role, slot.fresh_id, task);
 		ledger_.Enter(note.member, kNow, 1);
 		if (slot.state == SlotState::kStopping)
 		{
@@ -180,14 +213,29 @@ Planner::LookAtSlots() noexcept
 			note.use = Use::kBusy;
 			++busy_count_;
 		}
-		if (slot.state == SlotState::kStarting && slot.kind == SlotKind::kCommand)
+		if (slot.state == SlotState::kStarting && slot.kind != SlotKind::kVisit)
 			++ledger_.At(note.member, kPair).starting;
 	}
 }
 
+/* Is the slot one too many, in its database or for tasks, since a limit was lowered? */
+bool
+Planner::IsTooMany(int slot) const noexcept
+{
+	const SlotNote &note = slot_notes_[slot];
+
+	if (!limits_.enabled || note.use == Use::kFixed)
+		return false;
+	if (limits_.per_database > 0 &&
+		ledger_.At(note.member, kDatabase).count[kLater] > limits_.per_database)
+		return true;
+	return note.use == Use::kBusy && slots_[slot].kind == SlotKind::kTask &&
+		   ledger_.At(note.member, kTasks).count[kLater] > limits_.task_slots;
+}
+
 /*
  * Sends away who was idle for too long, all who are idle while the pool is switched off, and whoever is too
- * many in a database since its limit was lowered.
+ * many.
  */
 void
 Planner::Retire() noexcept
@@ -196,9 +244,7 @@ Planner::Retire() noexcept
 	{
 		SlotNote &note = slot_notes_[i];
 		const bool idle = note.use == Use::kIdle;
-		const bool too_many =
-			limits_.enabled && limits_.per_database > 0 && note.use != Use::kFixed &&
-			ledger_.At(note.member, kDatabase).count[kLater] > limits_.per_database;
+		const bool too_many = IsTooMany(i);
 		const bool waits = limits_.enabled &&
 						   Elapsed(slots_[i].since_us, limits_.now_us) < limits_.idle_timeout_us;
 
@@ -222,7 +268,7 @@ Planner::Retire() noexcept
 
 /* --- who is served -------------------------------------------------------------------------------- */
 
-/* Fills the note of a demand; false when it wants nothing now. */
+/* Fills the note of a demand; false when it wants nothing now. Those of commands come before all others. */
 bool
 Planner::LookAtDemand(int index) noexcept
 {
@@ -237,51 +283,104 @@ Planner::LookAtDemand(int index) noexcept
 		return false;
 	}
 
-	note.member = ledger_.Find(demand.database, demand.role, demand.fresh_id);
+	const bool visit = demand.kind == SlotKind::kVisit;
+
+	note.task = demand.kind == SlotKind::kTask;
+	note.member = ledger_.Find(demand.database, demand.role, demand.fresh_id, note.task);
 	note.limit[kPool] = std::max(0, std::min(limits_.slots, slot_count_));
-	note.limit[kDatabase] = limits_.per_database > 0 ? limits_.per_database : INT_MAX;
+	note.limit[kDatabase] = limits_.per_database > 0 && !visit ? limits_.per_database : INT_MAX;
 	note.limit[kRole] = demand.role_limit > 0 ? demand.role_limit : INT_MAX;
+	note.limit[kTasks] = note.task ? std::max(0, limits_.task_slots) : INT_MAX;
 	note.since_us = std::max(demand.oldest_us, demand.gave_way_us);
 	note.overdue = Elapsed(note.since_us, limits_.now_us) >= limits_.fairness_us;
+	note.need = demand.queued;
+	if (visit)
+	{
+		note.last = !note.overdue;
+		return true;
+	}
+	note.starving = note.overdue &&
+					ledger_.At(note.member, note.task ? kPairTasks : kPair).count[kSoon] == 0;
+	CountOwnWorkers(demand, note);
+	return note.need > 0;
+}
 
-	const Group &pair = ledger_.At(note.member, kPair);
+/* Finds out how far the pair's own workers, starting and idle, serve the demand. */
+void
+Planner::CountOwnWorkers(const DemandView &demand, DemandNote &note) noexcept
+{
+	Group &pair = ledger_.At(note.member, kPair);
 
-	note.starving = note.overdue && pair.count[kSoon] == 0;
-	note.need = demand.queued - pair.starting;
+	if (note.task && pair.unassigned > 0)
+	{
+		/* a new worker would take a command; nobody tells when a busy one has taken the last */
+		note.need = 0;
+		WakeAt(note.overdue ? Later(limits_.now_us, kAskAgainUs)
+							: Later(note.since_us, limits_.fairness_us));
+		return;
+	}
+	note.coming = std::min(demand.queued, pair.starting);
+	note.need -= note.coming;
+	pair.starting -= note.coming;
+	if (note.task)
+	{
+		/* One that has been told and does not come is no worker to count on. */
+		const std::int64_t patience_us = Later(limits_.fairness_us, kLeavePatienceUs);
+
+		if (pair.idle > 0 && Elapsed(note.since_us, limits_.now_us) < patience_us)
+		{
+			note.idle = std::min(note.need, pair.idle);
+			pair.idle -= note.idle;
+			WakeAt(Later(note.since_us, note.overdue ? patience_us : limits_.fairness_us));
+		}
+		return;
+	}
 	if (!note.overdue && pair.idle > 0)
 	{
 		/*
 		 * An idle worker of the pair takes the command by itself. One that has not done so for a whole
 		 * interval never will: then it counts for nothing, and may be evicted like any other.
 		 */
-		note.need -= pair.idle;
+		const int taken = std::min(note.need, pair.idle);
+
+		note.need -= taken;
+		pair.idle -= taken;
 		WakeAt(Later(note.since_us, limits_.fairness_us));
 	}
-	return note.need > 0;
+	pair.unassigned = note.need;
+}
+
+bool
+Planner::ComesBefore(int a, int b) const noexcept
+{
+	const DemandNote &note_a = demand_notes_[a];
+	const DemandNote &note_b = demand_notes_[b];
+
+	if (note_a.starving != note_b.starving)
+		return note_a.starving;
+	if (note_a.last != note_b.last)
+		return note_b.last;
+	if (note_a.since_us != note_b.since_us)
+		return note_a.since_us < note_b.since_us;
+	if (note_a.task != note_b.task)
+		return note_b.task;
+	if (demands_[a].order != demands_[b].order)
+		return demands_[a].order < demands_[b].order;
+	return a < b;
 }
 
 void
 Planner::LookAtDemands() noexcept
 {
-	for (int i = 0; i < demand_count_; ++i)
+	for (const bool commands : {true, false})
 	{
-		if (LookAtDemand(i))
-			order_[order_count_++] = i;
+		for (int i = 0; i < demand_count_; ++i)
+		{
+			if ((demands_[i].kind == SlotKind::kCommand) == commands && LookAtDemand(i))
+				order_[order_count_++] = i;
+		}
 	}
-	std::sort(order_, order_ + order_count_,
-			  [this](int a, int b)
-			  {
-				  const DemandNote &note_a = demand_notes_[a];
-				  const DemandNote &note_b = demand_notes_[b];
-
-				  if (note_a.starving != note_b.starving)
-					  return note_a.starving;
-				  if (note_a.since_us != note_b.since_us)
-					  return note_a.since_us < note_b.since_us;
-				  if (demands_[a].order != demands_[b].order)
-					  return demands_[a].order < demands_[b].order;
-				  return a < b;
-			  });
+	std::sort(order_, order_ + order_count_, [this](int a, int b) { return ComesBefore(a, b); });
 }
 
 /* One worker for each demand a round. Who got nothing in a round wants no more; order_ keeps them all. */
@@ -315,8 +414,16 @@ Planner::ServeInRounds() noexcept
 bool
 Planner::Serve(int index) noexcept
 {
-	const DemandNote &note = demand_notes_[index];
+	DemandNote &note = demand_notes_[index];
 
+	if (note.idle > 0)
+	{
+		const int slot = OwnIdle(note);
+
+		if (slot != kNoIndex)
+			return TurnToTasks(note, slot);
+		note.idle = 0; /* evicted for somebody who comes first */
+	}
 	if (Fits(note, kNow) && Fits(note, kSoon))
 	{
 		if (action_count_ >= capacity_)
@@ -325,16 +432,57 @@ Planner::Serve(int index) noexcept
 			return false;
 		}
 		Emit(ActionKind::kStart, index);
-		ledger_.Enter(note.member, kNow, 1);
+		Enter(note, kNow);
 		return true;
 	}
 	if (Fits(note, kSoon) || (idle_count_ > 0 && MakeRoom(note, kSoon, true)))
 	{
-		ledger_.Enter(note.member, kSoon, 1);
+		Enter(note, kSoon);
 		promised_ = true;
 		return true;
 	}
 	return false;
+}
+
+/* The idle worker of the demand's own pair that is the warmest. */
+int
+Planner::OwnIdle(const DemandNote &demand) const noexcept
+{
+	int best = kNoIndex;
+
+	for (int i = 0; i < slot_count_; ++i)
+	{
+		if (slot_notes_[i].use == Use::kIdle &&
+			slot_notes_[i].member.group[kPair] == demand.member.group[kPair] &&
+			(best == kNoIndex || slots_[i].since_us > slots_[best].since_us))
+			best = i;
+	}
+	return best;
+}
+
+/* Has the idle worker in the slot look for tasks, if there is room for one more, now or soon. */
+bool
+Planner::TurnToTasks(DemandNote &demand, int slot) noexcept
+{
+	if (IsFull(demand, kTasks, kSoon))
+		return false;
+
+	const Ledger first = IsFull(demand, kTasks, kNow) ? kSoon : kNow;
+
+	if (first == kNow && action_count_ >= capacity_)
+	{
+		full_ = true;
+		return false;
+	}
+	if (first == kNow)
+		Emit(ActionKind::kWake, slot);
+	else
+		promised_ = true;
+	Enter(demand, first);
+	slot_notes_[slot].use = Use::kFixed;
+	--idle_count_;
+	--demand.idle;
+	return true;
 }
 
 } // namespace worker_pool::policy

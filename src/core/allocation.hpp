@@ -12,6 +12,7 @@
 
 #include "core/states.hpp"
 
+#include <climits>
 #include <cstddef>
 #include <cstdint>
 
@@ -25,20 +26,23 @@ struct SlotView
 	std::uint32_t role;
 	std::uint64_t fresh_id; /* not 0: a pair of its own, for one command */
 	SlotState state;
-	SlotKind kind;
+	SlotKind kind;		   /* kTask: it counts among the slots that tasks hold, unless it is idle */
 	bool give_way;		   /* already asked to leave after its command */
 	std::int64_t since_us; /* when it came into its state */
 };
 
-/* One pair with queued commands. */
+/*
+ * One pair with queued commands, or with tasks that could run, or a database that wants a visit. A pair that
+ * has both is there twice; a worker of the pair serves either.
+ */
 struct DemandView
 {
 	std::uint32_t database;
 	std::uint32_t role;
 	std::uint64_t fresh_id;
-	std::int64_t oldest_us; /* when its oldest queued command was submitted */
-	std::uint64_t order;	/* that command's id: the tie-break */
-	int queued;
+	std::int64_t oldest_us; /* when its oldest command was submitted, or its oldest task became ready */
+	std::uint64_t order;	/* id of that command or task: the tie-break */
+	int queued;				/* commands or tasks */
 	int role_limit;				/* workers of the role; 0 = no limit */
 	std::int64_t not_before_us; /* backing off until then */
 	bool blocked;				/* the database is closed by DDL */
@@ -47,6 +51,7 @@ struct DemandView
 	 * pair that gave way would, with its older commands, take the slot back for itself.
 	 */
 	std::int64_t gave_way_us = INT64_MIN;
+	SlotKind kind = SlotKind::kCommand;
 };
 
 struct PolicyLimits
@@ -57,6 +62,7 @@ struct PolicyLimits
 	std::int64_t idle_timeout_us; /* 0 = an idle worker leaves at once */
 	std::int64_t now_us;
 	bool enabled;
+	int task_slots = INT_MAX; /* how many of the slots tasks may hold at a time */
 };
 
 enum class ActionKind : std::uint8_t
@@ -64,13 +70,14 @@ enum class ActionKind : std::uint8_t
 	kNone,
 	kStart,	  /* a worker for the demand, in a free slot */
 	kEvict,	  /* the idle worker in the slot leaves now */
-	kGiveWay, /* the busy worker in the slot leaves after its command */
+	kGiveWay, /* the busy worker in the slot leaves after its command or task */
+	kWake,	  /* the idle worker in the slot looks for tasks of its pair: there is room for one more */
 };
 
 struct Action
 {
 	ActionKind kind;
-	int index; /* of the demand for kStart, of the slot for kEvict and kGiveWay */
+	int index; /* of the demand for kStart, of the slot otherwise */
 };
 
 /* Bytes that PlanActions needs to work in; from any allocator that aligns for every type. */
@@ -89,7 +96,8 @@ int PlanActions(const SlotView *slots, int slot_count, const DemandView *demands
 /*
  * Would one more command of this pair find a worker at once, in a free slot or in that of an idle worker,
  * although the `queued_total` commands of the whole pool that wait already come first? Every idle worker
- * counts, and every one that is leaving.
+ * counts, and every one that is leaving. Tasks that wait are not counted: a free slot that they may have is
+ * theirs by the time somebody asks.
  */
 bool CouldStartNow(const SlotView *slots, int slot_count, int queued_total, std::uint32_t database,
 				   std::uint32_t role, int role_limit, const PolicyLimits &limits) noexcept;

@@ -38,10 +38,14 @@ struct DemandNote
 {
 	Membership member;
 	int limit[kLimitedScopes];
-	int need;
+	int need;	/* workers, of which ... */
+	int idle;	/* ... so many are there and idle: they have only to turn to the pair's tasks */
+	int coming; /* workers that are starting, and will serve it */
 	int got;
+	bool task;
 	bool overdue;
 	bool starving; /* overdue and without any worker */
+	bool last;	   /* a visit that can wait */
 	std::int64_t since_us;
 };
 
@@ -72,15 +76,21 @@ public:
 private:
 	bool IsFull(const DemandNote &demand, int scope, Ledger ledger) const noexcept;
 	bool Fits(const DemandNote &demand, Ledger ledger) const noexcept;
+	void Enter(const DemandNote &demand, Ledger first) noexcept;
 	void WakeAt(std::int64_t time_us) noexcept;
 	void Emit(ActionKind kind, int index) noexcept;
 
 	void LookAtSlots() noexcept;
+	bool IsTooMany(int slot) const noexcept;
 	void Retire() noexcept;
 	void LookAtDemands() noexcept;
 	bool LookAtDemand(int index) noexcept;
+	void CountOwnWorkers(const DemandView &demand, DemandNote &note) noexcept;
+	bool ComesBefore(int a, int b) const noexcept;
 	void ServeInRounds() noexcept;
 	bool Serve(int index) noexcept;
+	int OwnIdle(const DemandNote &demand) const noexcept;
+	bool TurnToTasks(DemandNote &demand, int slot) noexcept;
 	void AskForRoom() noexcept;
 	void AskForRoom(int index) noexcept;
 

@@ -18,7 +18,7 @@ Planner::AskForRoom() noexcept
 	{
 		const DemandNote &note = demand_notes_[order_[i]];
 
-		if (note.got == 0 && ledger_.At(note.member, kPair).starting == 0)
+		if (note.got == 0 && note.coming == 0)
 			AskForRoom(order_[i]);
 	}
 }
@@ -46,7 +46,7 @@ Planner::AskForRoom(int index) noexcept
 	{
 		if (!Fits(note, kLater) && !MakeRoom(note, kLater, true))
 			return;
-		ledger_.Enter(note.member, kLater, 1);
+		Enter(note, kLater);
 	}
 	if (most < slot_count_)
 		WakeAt(limits_.now_us + (interval_us - overdue_us % interval_us));
@@ -140,9 +140,15 @@ Planner::MayTake(const DemandNote &demand, const SlotNote &slot, Ledger ledger) 
 	if (slot.use != Use::kBusy || ledger != kLater || own)
 		return false;
 
-	/* A pair that has workers takes from another only where that still has as many afterwards. */
-	const Group &mine = ledger_.At(demand.member, kPair);
-	const Group &theirs = ledger_.At(slot.member, kPair);
+	/*
+	 * A pair that has workers takes from another only where that still has as many afterwards. Where it is the
+	 * limit of tasks that stops it, workers that do something else do not help it: tasks against tasks.
+	 */
+	const bool task_for_task = demand.task && IsFull(demand, kTasks, ledger) &&
+							   slot.member.group[kTasks] == demand.member.group[kTasks];
+	const Scope scope = task_for_task ? kPairTasks : kPair;
+	const Group &mine = ledger_.At(demand.member, scope);
+	const Group &theirs = ledger_.At(slot.member, scope);
 
 	return mine.count[kSoon] == 0 || theirs.count[kLater] > mine.count[kLater] + 1;
 }
@@ -153,7 +159,7 @@ Planner::Relief(const DemandNote &demand, const SlotNote &slot, Ledger ledger) c
 {
 	int relief = 0;
 
-	for (int scope = 0; scope < kLimitedScopes; ++scope)
+	for (int scope = demand.idle > 0 ? kTasks : kPool; scope < kLimitedScopes; ++scope)
 	{
 		if (slot.member.group[scope] == demand.member.group[scope] && IsFull(demand, scope, ledger))
 			++relief;

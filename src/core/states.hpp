@@ -19,7 +19,7 @@ enum class SlotState : std::uint8_t
 	kStarting, /* registered with the postmaster; the worker has not finished its handshake */
 	kIdle,	   /* a warm worker without a command */
 	kAssigned, /* a session handed it a command that it has not looked at yet */
-	kRunning,  /* runs a command */
+	kRunning,  /* runs a command, or takes tasks */
 	kStopping, /* told to leave, or on its way out; takes nothing more */
 };
 inline constexpr std::size_t kSlotStateCount = 6;

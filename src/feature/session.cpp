@@ -31,27 +31,16 @@ DropUnsentRequest()
 	FreeShared(chunk);
 }
 
-/* This process's entry, from its first wait on. */
-static Waiter *my_waiter = nullptr;
-
 void
 BeginWait(uint64 command_id, bool may_time_out, TimestampTz since)
 {
-	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
-	Waiter &waiter = WaiterAt(compat::MyProcIndex());
-
-	my_waiter = &waiter;
-	waiter.may_time_out = may_time_out;
-	waiter.command_id = command_id;
-	waiter.since = since;
-	waiter.pid = MyProcPid;
+	EnterWaiters(may_time_out, since).command_id = command_id;
 }
 
 void
 EndWait()
 {
-	if (my_waiter != nullptr)
-		my_waiter->pid = 0;
+	LeaveWaiters();
 }
 
 /* How long a command may take to end after its waiting caller was interrupted; stop_worker's default. */

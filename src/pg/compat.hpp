@@ -11,6 +11,11 @@ extern "C"
 #include "postmaster/autovacuum.h"
 #include "replication/walsender.h"
 }
+#else
+extern "C"
+{
+#include "common/pg_prng.h"
+}
 #endif
 
 namespace worker_pool::compat
@@ -336,6 +341,141 @@ RangeOfMultirange([[maybe_unused]] Oid type)
 	return get_multirange_range(type);
 #else
 	return InvalidOid;
+#endif
+}
+
+/* Which index entries a new version of a row needs: since 16 a HOT update can need those of BRIN indexes. */
+enum class IndexNeed : uint8
+{
+	kNone,
+	kAll,
+	kSummarizing,
+};
+
+/* heap_update asserts that its caller waits; in a server without assertions it can be told not to. */
+#ifdef USE_ASSERT_CHECKING
+inline constexpr bool kUpdateMustWait = true;
+#else
+inline constexpr bool kUpdateMustWait = false;
+#endif
+
+/* heap_update by a caller who knows that nothing of its own wrote the row in this command. */
+inline TM_Result
+UpdateTuple(Relation relation, ItemPointer place, HeapTuple tuple, bool wait, IndexNeed *need)
+{
+	TM_FailureData failure;
+	LockTupleMode mode;
+#if PG_VERSION_NUM >= 160000
+	TU_UpdateIndexes update = TU_All;
+	const TM_Result result = heap_update(relation, place, tuple, GetCurrentCommandId(true),
+										 InvalidSnapshot, wait, &failure, &mode, &update);
+
+	*need = update == TU_None		   ? IndexNeed::kNone
+			: update == TU_Summarizing ? IndexNeed::kSummarizing
+									   : IndexNeed::kAll;
+#else
+	const TM_Result result = heap_update(relation, place, tuple, GetCurrentCommandId(true),
+										 InvalidSnapshot, wait, &failure, &mode);
+
+	*need = HeapTupleIsHeapOnly(tuple) ? IndexNeed::kNone : IndexNeed::kAll;
+#endif
+	return result;
+}
+
+/* One entry of an index without expressions and predicate. */
+inline void
+InsertIndexEntry(Relation index, Relation relation, Datum *values, bool *nulls, ItemPointer place,
+				 IndexInfo *info)
+{
+	const IndexUniqueCheck unique =
+		index->rd_index->indisunique ? UNIQUE_CHECK_YES : UNIQUE_CHECK_NO;
+
+#if PG_VERSION_NUM >= 140000
+	(void) index_insert(index, values, nulls, place, relation, unique, false, info);
+#else
+	(void) index_insert(index, values, nulls, place, relation, unique, info);
+#endif
+}
+
+/* The entries of all open indexes of `target`, whatever these are. */
+inline void
+InsertIndexTuples(ResultRelInfo *target, TupleTableSlot *slot, EState *state,
+				  [[maybe_unused]] bool only_summarizing)
+{
+#if PG_VERSION_NUM >= 160000
+	(void) ExecInsertIndexTuples(target, slot, state, false, false, nullptr, NIL, only_summarizing);
+#elif PG_VERSION_NUM >= 140000
+	(void) ExecInsertIndexTuples(target, slot, state, false, false, nullptr, NIL);
+#else
+	state->es_result_relation_info = target;
+	(void) ExecInsertIndexTuples(slot, state, false, nullptr, NIL);
+#endif
+}
+
+/* True: the tuple at tuple->t_self is visible; its buffer is pinned. */
+inline bool
+FetchTuple(Relation relation, Snapshot snapshot, HeapTuple tuple, Buffer *buffer)
+{
+#if PG_VERSION_NUM >= 150000
+	return heap_fetch(relation, snapshot, tuple, buffer, false);
+#else
+	return heap_fetch(relation, snapshot, tuple, buffer);
+#endif
+}
+
+/* A random number, 0 <= n < 1, from the process's own generator. */
+inline double
+RandomFraction()
+{
+#if PG_VERSION_NUM >= 150000
+	return pg_prng_double(&pg_global_prng_state);
+#else
+	return static_cast<double>(random()) / (static_cast<double>(MAX_RANDOM_VALUE) + 1);
+#endif
+}
+
+/* REINDEX ... CONCURRENTLY; an option list since 14. */
+inline bool
+ReindexesConcurrently(const ReindexStmt *statement)
+{
+#if PG_VERSION_NUM >= 140000
+	ListCell *cell;
+
+	foreach(cell, statement->params)
+	{
+		auto *option = static_cast<DefElem *>(lfirst(cell));
+
+		if (strcmp(option->defname, "concurrently") == 0)
+			return defGetBoolean(option);
+	}
+	return false;
+#else
+	return statement->concurrent;
+#endif
+}
+
+/* ALTER TABLE ... DETACH PARTITION ... CONCURRENTLY (14) */
+inline bool
+DetachesConcurrently([[maybe_unused]] const AlterTableCmd *command)
+{
+#if PG_VERSION_NUM >= 140000
+	return command->subtype == AT_DetachPartition &&
+		   reinterpret_cast<const PartitionCmd *>(command->def)->concurrent;
+#else
+	return false;
+#endif
+}
+
+/* Forms of ALTER SUBSCRIPTION that change its list of publications, which by default refreshes it. */
+inline bool
+SetsPublications(AlterSubscriptionType kind)
+{
+#if PG_VERSION_NUM >= 140000
+	return kind == ALTER_SUBSCRIPTION_SET_PUBLICATION ||
+		   kind == ALTER_SUBSCRIPTION_ADD_PUBLICATION ||
+		   kind == ALTER_SUBSCRIPTION_DROP_PUBLICATION;
+#else
+	return kind == ALTER_SUBSCRIPTION_PUBLICATION;
 #endif
 }
 

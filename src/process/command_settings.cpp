@@ -49,6 +49,29 @@ RefuseSenseless(const SettingItem &item)
 							errhint("%s", refusal.hint)));
 }
 
+/* A characteristic of a transaction, and the setting that gives it to the next one. */
+struct Characteristic
+{
+	const char *name;
+	const char *default_name;
+};
+
+static constexpr Characteristic kCharacteristics[] = {
+	{"transaction_isolation", "default_transaction_isolation"},
+	{"transaction_read_only", "default_transaction_read_only"},
+	{"transaction_deferrable", "default_transaction_deferrable"},
+};
+
+/* The setting that an item of a task means. */
+static const char *
+MeantByTask(const char *name)
+{
+	for (const Characteristic &characteristic : kCharacteristics)
+		if (pg_strcasecmp(name, characteristic.name) == 0)
+			return characteristic.default_name;
+	return name;
+}
+
 void
 CheckClientEncoding()
 {
@@ -76,7 +99,7 @@ CustomSettingsApplied()
 }
 
 void
-ApplySettings(const Request &request)
+ApplySettings(const Request &request, bool of_task)
 {
 	const GucContext right = superuser() ? PGC_SUSET : PGC_USERSET;
 	ErrorContextCallback context = {};
@@ -86,12 +109,14 @@ ApplySettings(const Request &request)
 	error_context_stack = &context;
 	for (int i = 0; i < request.setting_count; i++)
 	{
-		const SettingItem &item = request.settings[i];
+		SettingItem item = request.settings[i];
 
 		CHECK_FOR_INTERRUPTS();
 		if (strchr(item.name, '.') != nullptr)
 			custom_settings++;
 		context.arg = const_cast<char *>(item.name);
+		if (of_task)
+			item.name = MeantByTask(item.name);
 		RefuseSenseless(item);
 		(void) set_config_option(item.name, item.value, right, PGC_S_SESSION, GUC_ACTION_SET, true,
 								 0, false);

@@ -18,11 +18,18 @@
  *
  * The extension and databases are watched through object_access_hook, which sees every way in which they
  * come and go: CREATE EXTENSION ... CASCADE, DROP SCHEMA ... CASCADE, DROP OWNED, and so on.
+ *
+ * DROP EXTENSION while tasks run. They hold locks on its tables only while they are claimed and from their mark
+ * to their commit, so the DROP waits for moments. At its commit the ready queue forgets the database: nothing
+ * new begins. A task that is running then finds no table to mark itself in; it fails, and its effect is rolled
+ * back, as nobody could know that it has succeeded. If the DROP was rolled back to a savepoint, the note stands
+ * all the same: the visit then loads what was forgotten.
  */
 #include "process/ddl_effects.hpp"
 
 #include "catalog/extension.hpp"
 #include "shmem/databases.hpp"
+#include "shmem/ready.hpp"
 #include "shmem/slots.hpp"
 
 namespace worker_pool
@@ -36,6 +43,7 @@ struct Pending
 	bool settings;
 	List *visits;
 	List *dropped;
+	List *forgotten; /* the extension was dropped there */
 };
 
 static Pending pending = {};
@@ -107,7 +115,11 @@ WatchObject(ObjectAccessType access, Oid class_id, Oid object, int sub_object, v
 		return;
 	if (class_id == ExtensionRelationId)
 	{
-		if (IsOurExtension(object) && AcceptsVisits(MyDatabaseId))
+		if (!IsOurExtension(object))
+			return;
+		if (access == OAT_DROP)
+			pending.forgotten = Remember(pending.forgotten, MyDatabaseId);
+		if (AcceptsVisits(MyDatabaseId))
 			pending.visits = Remember(pending.visits, MyDatabaseId);
 	}
 	else if (class_id == DatabaseRelationId)
@@ -132,6 +144,11 @@ Publish(const Pending &notes)
 		pg_atomic_fetch_add_u64(&pool->authority_changes, 1);
 	if (notes.settings)
 		pg_atomic_fetch_add_u64(&pool->setting_changes, 1);
+	/* before the visit that the same note asks for: should it find the extension, it loads everything anew */
+	foreach(cell, notes.forgotten)
+		ForgetItems(lfirst_oid(cell));
+	foreach(cell, notes.dropped)
+		ForgetItems(lfirst_oid(cell));
 
 	{
 		LockScope scope(PoolLock());
@@ -170,6 +187,7 @@ AfterTransaction(ResourceReleasePhase phase, bool is_commit, bool is_top_level, 
 			Publish(notes);
 		list_free(notes.visits);
 		list_free(notes.dropped);
+		list_free(notes.forgotten);
 	}
 	ReopenDatabases(InvalidSubTransactionId);
 }

@@ -4,21 +4,39 @@
  *
  * A statement that changes what roles may do, or the settings of roles and databases, leaves a note that
  * fires at commit (ddl_effects.cpp): warm workers keep what they could when they connected and must look
- * again. A statement that the server refuses while sessions are in a database gets the pool's workers out
+ * again. The end of a prepared transaction makes known, or frees, rows of durable tasks that nobody pushed into
+ * the ready queue: PREPARE TRANSACTION has dropped their notes (task_wake.hpp). A statement that the server refuses while sessions are in a database gets the pool's workers out
  * of it first (drain.cpp), if the server would let it run otherwise (ddl_rights.cpp). Then the statement
  * runs as ever, through the previous hook. If it fails, the notes are dropped and the database is open for
  * the pool again when its (sub)transaction has ended: the next command there starts a worker.
  */
 #include "process/worker.hpp"
 
+#include "catalog/tables.hpp"
 #include "pg/guard.hpp"
 #include "process/ddl_effects.hpp"
 #include "process/ddl_rights.hpp"
+#include "shmem/task_wake.hpp"
 
 namespace worker_pool
 {
 
 static ProcessUtility_hook_type previous_utility = nullptr;
+
+/* What the prepared transaction changed is not known here; it belongs to this database. */
+static void
+NotePreparedEnd(TransactionStmtKind kind)
+{
+	if (kind != TRANS_STMT_COMMIT_PREPARED && kind != TRANS_STMT_ROLLBACK_PREPARED)
+		return;
+	if (kind == TRANS_STMT_COMMIT_PREPARED)
+	{
+		ArmAuthorityChange();
+		ArmSettingChange();
+	}
+	if (HasTables())
+		ArmRescan();
+}
 
 /* Leaves the notes that the statement deserves. */
 static void
@@ -55,12 +73,7 @@ NoteEffects(Node *statement)
 			ArmSettingChange();
 			break;
 		case T_TransactionStmt:
-			/* what the prepared transaction changed is not known here */
-			if (reinterpret_cast<TransactionStmt *>(statement)->kind == TRANS_STMT_COMMIT_PREPARED)
-			{
-				ArmAuthorityChange();
-				ArmSettingChange();
-			}
+			NotePreparedEnd(reinterpret_cast<TransactionStmt *>(statement)->kind);
 			break;
 		default:
 			break;

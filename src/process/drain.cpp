@@ -11,7 +11,8 @@
  *	starting	marked and signalled. One without a process yet finds the mark at its handshake, or is
  *				reclaimed by the launcher; either way its slot is freed and we are woken.
  *	idle		told to stop and woken.
- *	busy		terminated, its waiter is told; or left to finish (CREATE DATABASE ... TEMPLATE).
+ *	busy		terminated, its waiter is told; its tasks go back and lose no attempt. Or left to finish
+ *				(CREATE DATABASE ... TEMPLATE): it takes nothing more then. A visit is terminated.
  *	stopping	waited for.
  *
  * Each wake tells them all again, so a worker that was just starting and is idle by now is found. If the
@@ -63,7 +64,8 @@ TellToLeave(Oid database, Busy busy)
 				break;
 			case SlotState::kAssigned:
 			case SlotState::kRunning:
-				if (busy == Busy::kLeave)
+				/* a visit is nobody's but ours, and comes again (worker.cpp, GiveSlotBack) */
+				if (busy == Busy::kLeave && slot.kind != SlotKind::kVisit)
 					continue;
 				if (!slot.terminate_sent)
 					TerminateSlot(i, StopReason::kDatabaseDdl);

@@ -9,7 +9,7 @@
 namespace worker_pool
 {
 
-/* What becomes of workers that run a command there. */
+/* What becomes of workers that run a command or a task there. */
 enum class Busy : uint8
 {
 	kTerminate,

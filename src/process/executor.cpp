@@ -11,11 +11,15 @@
  *	   | no                                                                              |
  *	raw parse of the whole string; statements that cannot run here are refused first     |
  *	   |                                                                                 |
- *	for each statement: analyze, rewrite, plan (keep), portal, run into ResultReceiver() |
+ *	for each statement: analyze, rewrite, plan (keep), portal, run into the receiver     |
  *	   |  between statements: CommandCounterIncrement inside the implicit block,         |
  *	   |  commit after BEGIN, COMMIT, ROLLBACK                                           |
  *	   v                                                                                 v
  *	commit; a transaction block left open is an error --------> timer off, duration line
+ *
+ * An atomic task runs in between StartBlock and FinishBlock (transaction_command.hpp), as between BEGIN
+ * and COMMIT of a session: its statements' ends commit nothing, the server itself refuses COMMIT in
+ * procedures and VACUUM, and the mark is the last thing before the one commit.
  *
  * Top level is what makes VACUUM, CREATE INDEX CONCURRENTLY, CREATE DATABASE and procedures that
  * COMMIT work, and what pg_stat_statements and auto_explain, which hook executor and utility, count
@@ -33,13 +37,15 @@
 #include "process/command_settings.hpp"
 #include "process/command_timer.hpp"
 #include "process/plan_cache.hpp"
-#include "process/result_writer.hpp"
 #include "process/statement_checks.hpp"
 #include "process/statement_log.hpp"
 #include "process/transaction_command.hpp"
 
 namespace worker_pool
 {
+
+/* How the command that runs is run. */
+static Execution running = {};
 
 void
 ShowActivity(const char *word)
@@ -109,7 +115,7 @@ RunDefinedPortal(Portal portal, const Request &request, ParamListInfo params,
 	if (was_logged)
 		WriteStatementLine(request, params);
 	EnterParamsContext(&context, portal, params);
-	compat::RunPortal(portal, ResultReceiver(), completion);
+	compat::RunPortal(portal, running.receiver, completion);
 	LeaveParamsContext(context);
 	if (log_here)
 		WriteDurationLine(request, params, was_logged);
@@ -316,6 +322,8 @@ RunText(const Request &request, const PlanKey &key, char *tag)
 	if (was_logged)
 		WriteStatementLine(request, nullptr);
 	CheckStatements(statements, request);
+	if (running.mark != nullptr)
+		RefuseTransactionControl(statements);
 	MemoryContextSwitchTo(run_context);
 
 	const bool keep = list_length(statements) == 1 &&
@@ -361,29 +369,20 @@ RefuseOpenBlock()
 					 "without transaction control is one transaction.")));
 }
 
-void
-ExecuteCommand(const Request &request, int64 timeout_ms, char tag[COMPLETION_TAG_BUFSIZE])
+/* The settings in a transaction of their own, which also checks the authority. */
+static void
+ApplySettingsFirst(const Request &request)
 {
-	/* as found now: a command may switch it on for those after it */
-	const bool show_usage = log_statement_stats;
+	StartStatement();
+	ApplySettings(request, running.of_task);
+	FinishStatement();
+	MemoryContextSwitchTo(MessageContext);
+}
 
-	Assert(!IsTransactionOrTransactionBlock());
-	tag[0] = '\0';
-	SetCurrentStatementStartTimestamp();
-	debug_query_string = request.text;
-	pgstat_report_activity(STATE_RUNNING, request.text);
-	ForgetTransactionCommand();
-	ArmCommandTimer(timeout_ms);
-	if (show_usage)
-		ResetUsage();
-	if (request.setting_count > 0)
-	{
-		StartStatement();
-		ApplySettings(request);
-		FinishStatement();
-		MemoryContextSwitchTo(MessageContext);
-	}
-
+/* Runs the text; outside of a block everything is committed then. Returns whether log_statement logged it. */
+static bool
+RunWholeText(const Request &request, char *tag)
+{
 	const PlanKey key = MakePlanKey(request);
 
 	StartStatement();
@@ -394,7 +393,51 @@ ExecuteCommand(const Request &request, int64 timeout_ms, char tag[COMPLETION_TAG
 
 	/* does something only for an empty string */
 	FinishStatement();
-	RefuseOpenBlock();
+	return was_logged;
+}
+
+/* The same inside the block of an atomic task, with the mark and the commit. */
+static bool
+RunInBlock(const Request &request, char *tag)
+{
+	StartBlock();
+
+	const bool was_logged = RunWholeText(request, tag);
+
+	/* nothing that is known of ends the block; its effect would not be tied to the mark */
+	if (!IsTransactionBlock())
+		ereport(ERROR, (errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+						errmsg("an atomic task ended its transaction")));
+	FinishBlock(running.mark);
+	return was_logged;
+}
+
+void
+ExecuteCommand(const Request &request, const Execution &execution, char tag[COMPLETION_TAG_BUFSIZE])
+{
+	/* as found now: a command may switch it on for those after it */
+	const bool show_usage = log_statement_stats;
+	bool was_logged = false;
+
+	Assert(!IsTransactionOrTransactionBlock());
+	tag[0] = '\0';
+	running = execution;
+	SetCurrentStatementStartTimestamp();
+	debug_query_string = request.text;
+	pgstat_report_activity(STATE_RUNNING, request.text);
+	ForgetTransactionCommand(execution.check_authority);
+	ArmCommandTimer(execution.timeout_ms);
+	if (show_usage)
+		ResetUsage();
+	if (request.setting_count > 0)
+		ApplySettingsFirst(request);
+	if (execution.mark != nullptr)
+		was_logged = RunInBlock(request, tag);
+	else
+	{
+		was_logged = RunWholeText(request, tag);
+		RefuseOpenBlock();
+	}
 	DisarmCommandTimer();
 	MemoryContextSwitchTo(MessageContext);
 	if (request.arg_count == 0)

@@ -19,14 +19,31 @@
 namespace worker_pool
 {
 
+/* How a command is run. */
+struct Execution
+{
+	int64 timeout_ms;		/* 0 = none */
+	DestReceiver *receiver; /* of the rows of every portal */
+	/* called inside the first transaction, before anything of the command is looked at */
+	void (*check_authority)();
+	bool of_task; /* of a durable task: some names in its `settings` mean another */
+	/*
+	 * nullptr: top-level statements. Else an atomic task: everything is one transaction block, in
+	 * which transaction control is refused (2D000), and this is called as its last act before the
+	 * commit, when the tag is known. Deferred constraints come after it.
+	 */
+	void (*mark)();
+};
+
 /*
  * Runs the whole command: settings, time-outs, parse, plan (or a kept plan), portals, transactions;
- * rows go to the result writer's receiver (result_writer.hpp). Outside a transaction on entry and,
- * when it returns, on exit: everything is committed. On failure it raises; the caller's recovery
- * block does the rest. *tag: the command tag of the last statement ('' for an empty string). Runs
- * in MessageContext, which the caller resets.
+ * rows go to the receiver. Outside a transaction on entry and, when it returns, on exit: everything
+ * is committed. On failure it raises; the caller's recovery block does the rest. *tag: the command
+ * tag of the last statement ('' for an empty string). Runs in MessageContext, which the caller
+ * resets.
  */
-void ExecuteCommand(const Request &request, int64 timeout_ms, char tag[COMPLETION_TAG_BUFSIZE]);
+void ExecuteCommand(const Request &request, const Execution &execution,
+					char tag[COMPLETION_TAG_BUFSIZE]);
 
 /*
  * Given an error 57014 that ended the command: was it raised because the command's own `timeout`

@@ -5,10 +5,13 @@
  *
  * It is level-triggered. Whenever it wakes, it compares what is wanted with what is there:
  *	 1. starts that failed or are overdue are reclaimed and reported (launcher_starts.cpp);
- *	 2. commands whose stop has outlived its grace have their process terminated;
- *	 3. the allocation policy (core/allocation.hpp, pure) looks at a copy of all slots and of all pairs with
- *		queued commands, and says which pair gets a process, which idle worker leaves, which busy one gives way;
- *	 4. databases that want one get a visit (launcher_visits.cpp);
+ *	 2. commands and tasks whose stop has outlived its grace have their process terminated;
+ *	 3. batches of tasks that hang are taken apart, and the ready queue says which pairs have tasks that could
+ *		run (launcher_tasks.cpp);
+ *	 4. the next database that wants a visit is found (launcher_visits.cpp);
+ *	 5. the allocation policy (core/allocation.hpp, pure) looks at a copy of all slots and of all demands, those
+ *		of commands, of tasks and of the visit, and says who gets a process, which idle worker leaves or looks
+ *		for tasks, which busy one gives way;
  * and sleeps to the nearest deadline, for ever when there is none. It never waits for one process. An edge
  * that was lost is found by the next look, because a look starts from the state alone.
  *
@@ -29,6 +32,7 @@
 #include "core/allocation.hpp"
 #include "pg/guard.hpp"
 #include "shmem/databases.hpp"
+#include "shmem/ready.hpp"
 #include "shmem/spill.hpp"
 
 extern "C"
@@ -40,44 +44,27 @@ namespace worker_pool
 {
 
 static MemoryContext cycle_context = nullptr;
-
-/* What one look sees, copied under the lock so that the policy runs without it. */
-struct Sight
-{
-	SlotView *slots;
-	DemandView *demands;
-	PairKey *targets; /* of the demands */
-	int demand_count;
-	int used; /* slots that are not free */
-};
+static Sight sight = {};
 
 static void
-ReserveSight(Sight *sight)
+InitSight(MemoryContext context)
 {
-	sight->slots = static_cast<SlotView *>(palloc(sizeof(SlotView) * SlotCount()));
-	sight->demands = static_cast<DemandView *>(palloc(sizeof(DemandView) * PairCount()));
-	sight->targets = static_cast<PairKey *>(palloc(sizeof(PairKey) * PairCount()));
-	sight->demand_count = 0;
+	/* pairs with commands, pairs with tasks, a visit */
+	const Size demands = static_cast<Size>(PairCount() + PairCapacity() + 1);
+
+	sight.slots = static_cast<SlotView *>(
+		MemoryContextAlloc(context, sizeof(SlotView) * static_cast<Size>(SlotCount())));
+	sight.demands =
+		static_cast<DemandView *>(MemoryContextAlloc(context, sizeof(DemandView) * demands));
+	sight.targets = static_cast<PairKey *>(MemoryContextAlloc(context, sizeof(PairKey) * demands));
 }
 
-/* Copies slots and demands; marks that every new deadline from now on wants a wake. */
+/* Pool lock held: copies the pairs with queued commands. */
 static void
-TakeSight(Sight *sight)
+AddCommandDemands()
 {
-	LockScope lock(PoolLock());
 	dlist_iter iter;
 
-	pool->launcher_wake_at = DT_NOEND;
-	pool->launcher_wakeups++;
-	for (int i = 0; i < SlotCount(); i++)
-	{
-		const WorkerSlot &slot = SlotAt(i);
-
-		sight->slots[i] = {slot.target.database, slot.target.role, slot.target.fresh_id,
-						   slot.state,			 slot.kind,		   slot.give_way,
-						   slot.state_changed_at};
-		sight->used += slot.state == SlotState::kFree ? 0 : 1;
-	}
 	dlist_foreach(iter, &pool->used_pairs)
 	{
 		Pair &pair = *dlist_container(Pair, node, iter.cur);
@@ -88,22 +75,45 @@ TakeSight(Sight *sight)
 		const CommandRecord &oldest =
 			*dlist_container(CommandRecord, node, dlist_head_node(&pair.queue));
 
-		sight->targets[sight->demand_count] = pair.key;
-		sight->demands[sight->demand_count] = {pair.key.database,
-											   pair.key.role,
-											   pair.key.fresh_id,
-											   oldest.submitted_at,
-											   oldest.id,
-											   pair.queued,
-											   pair.role_limit,
-											   0,
-											   IsBlocked(pair.key.database),
-											   pair.gave_way_at};
-		sight->demand_count++;
+		sight.targets[sight.demand_count] = pair.key;
+		sight.demands[sight.demand_count] = {pair.key.database,
+											 pair.key.role,
+											 pair.key.fresh_id,
+											 oldest.submitted_at,
+											 oldest.id,
+											 pair.queued,
+											 pair.role_limit,
+											 0,
+											 IsBlocked(pair.key.database),
+											 pair.gave_way_at};
+		sight.demand_count++;
 	}
 }
 
-/* Terminates commands whose grace is over. Returns the next such time. */
+/* Copies slots and demands; marks that every new deadline from now on wants a wake. */
+static void
+TakeSight()
+{
+	LockScope lock(PoolLock());
+
+	sight.demand_count = 0;
+	sight.used = 0;
+	pool->launcher_wake_at = DT_NOEND;
+	pool->launcher_wakeups++;
+	for (int i = 0; i < SlotCount(); i++)
+	{
+		const WorkerSlot &slot = SlotAt(i);
+
+		sight.slots[i] = {slot.target.database, slot.target.role, slot.target.fresh_id,
+						  slot.state,			slot.kind,		  slot.give_way,
+						  slot.state_changed_at};
+		sight.used += slot.state == SlotState::kFree ? 0 : 1;
+	}
+	AddCommandDemands();
+	AddTaskDemands(&sight);
+}
+
+/* Terminates commands and tasks whose grace is over. Returns the next such time. */
 static TimestampTz
 EnforceGrace(TimestampTz now)
 {
@@ -114,8 +124,8 @@ EnforceGrace(TimestampTz now)
 	{
 		WorkerSlot &slot = SlotAt(i);
 
-		if (slot.command == kNone || slot.terminate_at == DT_NOEND || slot.terminate_sent ||
-			CommandAt(slot.command).id != slot.terminate_id)
+		if (slot.terminate_at == DT_NOEND || slot.terminate_sent || slot.terminate_id == 0 ||
+			WorkId(slot) != slot.terminate_id)
 			continue;
 		if (slot.terminate_at <= now)
 			TerminateSlot(i, slot.stop_reason);
@@ -152,14 +162,77 @@ AskToGiveWay(int index)
 		slot.give_way = true;
 }
 
+/* The idle worker looks for tasks. */
+static void
+Wake(int index)
+{
+	int proc = kNone;
+
+	{
+		LockScope lock(PoolLock(), LW_SHARED);
+
+		if (SlotAt(index).state == SlotState::kIdle)
+			proc = SlotAt(index).proc;
+	}
+	compat::SetLatchOf(proc);
+}
+
 /* Is the demand still there, and may its database be entered? */
 static bool
-StillWanted(const PairKey &target)
+StillWanted(const PairKey &target, SlotKind kind, TimestampTz now)
 {
+	if (kind == SlotKind::kTask && !HasWork(target.database, target.role, now))
+		return false;
+
 	LockScope lock(PoolLock(), LW_SHARED);
+
+	if (IsBlocked(target.database))
+		return false;
+	if (kind != SlotKind::kCommand)
+		return true;
+
 	const int pair = FindPair(target);
 
-	return pair != kNone && PairAt(pair).queued > 0 && !IsBlocked(target.database);
+	return pair != kNone && PairAt(pair).queued > 0;
+}
+
+/* Starts a process for the demand. False: it is wanted, but could not be started. */
+static bool
+StartFor(int demand, TimestampTz now)
+{
+	const PairKey &target = sight.targets[demand];
+	const SlotKind kind = sight.demands[demand].kind;
+
+	if (!StillWanted(target, kind, now))
+		return true;
+	if (!Spawn(target, kind))
+		return false;
+	if (kind == SlotKind::kVisit)
+		NoteVisitSent(now);
+	return true;
+}
+
+/* Carries one action of the policy out. False: look again at once. */
+static bool
+Carry(const Action &action, TimestampTz now)
+{
+	switch (action.kind)
+	{
+		case ActionKind::kEvict:
+			Evict(action.index);
+			break;
+		case ActionKind::kGiveWay:
+			AskToGiveWay(action.index);
+			break;
+		case ActionKind::kWake:
+			Wake(action.index);
+			break;
+		case ActionKind::kStart:
+			return StartFor(action.index, now);
+		case ActionKind::kNone:
+			break;
+	}
+	return true;
 }
 
 static TimestampTz
@@ -170,42 +243,35 @@ MinTime(TimestampTz a, TimestampTz b)
 
 /* Runs the policy over one sight and carries its actions out. Returns when to look again by itself. */
 static TimestampTz
-Allocate(Sight *sight, TimestampTz now)
+Allocate(TimestampTz now)
 {
 	static constexpr int64 kMicrosecondsAMs = 1000;
-	const int spawnable = SpawnableSlots(sight->used);
+	const int spawnable = SpawnableSlots(sight.used);
 	const PolicyLimits limits = {spawnable,
 								 settings::max_workers_per_database,
 								 settings::fairness_interval_ms * kMicrosecondsAMs,
 								 settings::idle_timeout_ms * kMicrosecondsAMs,
 								 now,
-								 settings::enabled};
-	const int capacity = 2 * SlotCount() + sight->demand_count;
-	auto *actions = static_cast<Action *>(palloc(sizeof(Action) * capacity));
-	void *scratch = palloc(PolicyScratchSize(SlotCount(), sight->demand_count));
+								 settings::enabled,
+								 TaskSlotLimit()};
+	const int capacity = 2 * SlotCount() + sight.demand_count;
+	auto *actions = static_cast<Action *>(palloc(sizeof(Action) * static_cast<Size>(capacity)));
+	void *scratch = palloc(PolicyScratchSize(SlotCount(), sight.demand_count));
 	std::int64_t wake_at = INT64_MAX;
 
-	for (int i = 0; i < sight->demand_count; i++)
-		sight->demands[i].not_before_us = PairNotBefore(sight->targets[i]);
+	for (int i = 0; i < sight.demand_count; i++)
+		if (sight.demands[i].kind != SlotKind::kVisit)
+			sight.demands[i].not_before_us = PairNotBefore(sight.targets[i]);
 
-	const int count = PlanActions(sight->slots, SlotCount(), sight->demands, sight->demand_count,
+	const int count = PlanActions(sight.slots, SlotCount(), sight.demands, sight.demand_count,
 								  limits, actions, capacity, &wake_at, scratch);
 	TimestampTz next = wake_at == INT64_MAX ? DT_NOEND : static_cast<TimestampTz>(wake_at);
 
 	if (spawnable < SlotCount())
 		next = MinTime(next, SpawnNotBefore());
 	for (int i = 0; i < count; i++)
-	{
-		const Action &action = actions[i];
-
-		if (action.kind == ActionKind::kEvict)
-			Evict(action.index);
-		else if (action.kind == ActionKind::kGiveWay)
-			AskToGiveWay(action.index);
-		else if (action.kind == ActionKind::kStart && StillWanted(sight->targets[action.index]) &&
-				 !Spawn(sight->targets[action.index], SlotKind::kCommand))
+		if (!Carry(actions[i], now))
 			next = now; /* look again with what there is */
-	}
 	return next;
 }
 
@@ -242,18 +308,19 @@ static TimestampTz
 LookOnce()
 {
 	const TimestampTz now = GetCurrentTimestamp();
-	Sight sight = {};
-
-	ReserveSight(&sight);
-
 	TimestampTz next = ReapStarts(now);
 
 	WP_FAULT("launcher.after_reap");
+	DiscoverAgain();
 	next = MinTime(next, EnforceGrace(now));
-	TakeSight(&sight);
-	next = MinTime(next, Allocate(&sight, now));
+	next = MinTime(next, TendTasks(now));
+	next = MinTime(next, SeeTasks(now));
+	TakeSight();
+	CompleteTaskDemands(sight, now);
+	next = MinTime(next, AddVisitDemand(&sight, now));
+	next = MinTime(next, Allocate(now));
 	WP_FAULT("launcher.after_allocate");
-	return MinTime(next, SendVisits(now, sight.demand_count > 0));
+	return next;
 }
 
 /* Publishes the deadline and sleeps to it. */
@@ -318,6 +385,8 @@ LauncherMain()
 		AllocSetContextCreate(context, "worker_pool launcher cycle", ALLOCSET_DEFAULT_SIZES);
 	InitSpawner(context);
 	InitStarts(context);
+	InitSight(context);
+	InitTaskDemands(context);
 	AdoptSlots();
 	RemoveForeignSpillFolders();
 	WP_FAULT("launcher.before_discovery");

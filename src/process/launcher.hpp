@@ -1,22 +1,34 @@
 /*
  * launcher.hpp
- *	  The parts of the launcher: spawning processes, reclaiming failed starts, the loop. Launcher process only.
+ *	  The parts of the launcher: spawning processes, reclaiming failed starts, what tasks and visits want, the
+ *	  loop. Launcher process only.
  */
 #pragma once
 
+#include "core/allocation.hpp"
 #include "process/worker.hpp"
 
 namespace worker_pool
 {
+
+/* What one look sees, copied under the lock so that the policy runs without it. Made once a launcher's life. */
+struct Sight
+{
+	SlotView *slots;
+	DemandView *demands;
+	PairKey *targets; /* of the demands */
+	int demand_count;
+	int used; /* slots that are not free */
+};
 
 /* --- spawn.cpp: from a decision to a registered process ------------------------------------------------ */
 
 /* Makes the launcher's memory; once a launcher's life. */
 void InitSpawner(MemoryContext context);
 /*
- * Reserves a free slot and registers a process for it. False when no slot is free or the database is closed
- * for DDL (nothing happened), or
- * when the server has no background worker slot left (the back-off of SpawnNotBefore() runs from now on).
+ * Reserves a free slot and registers a process for it. False when no slot is free, the database is closed for
+ * DDL, or tasks have all the slots that they may have (nothing happened), or when the server has no background
+ * worker slot left (the back-off of SpawnNotBefore() runs from now on).
  */
 bool Spawn(const PairKey &target, SlotKind kind);
 /* Before this time no process can be registered (DT_NOBEGIN: at once). */
@@ -37,21 +49,40 @@ void InitStarts(MemoryContext context);
 /* A new launcher: frees slots whose process has not attached, without failing what waits for them. */
 void AdoptSlots();
 /*
- * Reclaims slots whose process never came, hands errors of failed starts to the commands that wait, keeps
- * the back-off of each pair. Returns the next time to look (DT_NOEND: never by itself).
+ * Reclaims slots whose process never came, hands errors of failed starts to what waits for them, keeps the
+ * back-off of each pair. Returns the next time to look (DT_NOEND: never by itself).
  */
 TimestampTz ReapStarts(TimestampTz now);
 /* Back-off: no start for this pair before that time (DT_NOBEGIN = at once). */
 TimestampTz PairNotBefore(const PairKey &target);
 
-/* --- launcher_visits.cpp: which databases are there ------------------------------------------------------ */
+/* --- launcher_tasks.cpp: what the ready queue wants ------------------------------------------------------ */
+
+void InitTaskDemands(MemoryContext context);
+/*
+ * Looks after tasks that workers have: takes back what hangs behind a slow one, lets careful ones begin.
+ * Returns the next time to look.
+ */
+TimestampTz TendTasks(TimestampTz now);
+/* Asks the ready queue which pairs have tasks that could run. Returns when the next thing is due by itself. */
+TimestampTz SeeTasks(TimestampTz now);
+/* Pool lock held exclusively: adds what SeeTasks found to the demands; remembers who gave way. */
+void AddTaskDemands(Sight *sight);
+/* After that, without the lock: puts in when the pairs gave way; plans when history is to be purged. */
+void CompleteTaskDemands(const Sight &sight, TimestampTz now);
+
+/* --- launcher_visits.cpp: which databases are there, and which want a look --------------------------------- */
 
 /* Notes every connectable database that is no template, so that it will be visited once. */
 void DiscoverDatabases();
+/* The same again if somebody asked for it (the end of recovery). */
+void DiscoverAgain();
 /*
- * Sends a visit where one is wanted, nothing else waits and none is under way. Returns when to look again
- * by itself.
+ * Adds the demand of the next database that wants a visit, if there is one and no visit is under way. Returns
+ * when to look again by itself.
  */
-TimestampTz SendVisits(TimestampTz now, bool demand_unmet);
+TimestampTz AddVisitDemand(Sight *sight, TimestampTz now);
+/* A process was registered for that demand. */
+void NoteVisitSent(TimestampTz now);
 
 } // namespace worker_pool

@@ -16,6 +16,10 @@
  * A reason that will be the same next time (role may not log in, no CONNECT, database gone, library missing)
  * fails all commands that wait for the pair at once. One that may pass (too many connections, fork failed, a
  * time-out) makes the pair wait with a back-off, and fails a command when it has waited start_timeout.
+ *
+ * Tasks stand in tables, which the launcher cannot write. A lasting reason is left with the ready queue
+ * (SetStartError), which offers the pair no more, and wants a visit to its database: that fails the tasks that
+ * are due. A passing reason fails no task; it waits for the back-off.
  */
 #include "process/launcher.hpp"
 
@@ -24,6 +28,7 @@
 #include "config/settings.hpp"
 #include "core/backoff.hpp"
 #include "shmem/databases.hpp"
+#include "shmem/ready.hpp"
 
 namespace worker_pool
 {
@@ -168,19 +173,28 @@ struct FailedStart
 	uint64 next_id; /* ids from here on are of commands that came after the start was tried */
 };
 
+/* The database is gone: nothing is left to be done there. */
+static void
+HandleGoneDatabase(Oid database)
+{
+	ForgetItems(database);
+
+	LockScope lock(PoolLock());
+
+	ForgetDatabase(database);
+}
+
 static void
 HandleFailedVisit(const FailedStart &failed)
 {
+	/* what its rows want is tried again, later and later */
+	NoteLook(failed.target.database, true);
+
 	LockScope lock(PoolLock());
 	DatabaseEntry *entry = FindDatabase(failed.target.database);
 
 	if (entry == nullptr)
 		return;
-	if (failed.error.sqlstate == ERRCODE_UNDEFINED_DATABASE)
-	{
-		ForgetDatabase(failed.target.database);
-		return;
-	}
 	entry->last_error = failed.error;
 	/* a lasting reason: no further visit until something changes */
 	if (IsLasting(failed.error.sqlstate))
@@ -190,10 +204,14 @@ HandleFailedVisit(const FailedStart &failed)
 static void
 HandleFailedStart(const FailedStart &failed, TimestampTz now)
 {
-	if (failed.kind == SlotKind::kVisit)
+	if (failed.error.sqlstate == ERRCODE_UNDEFINED_DATABASE)
+		HandleGoneDatabase(failed.target.database);
+	else if (failed.kind == SlotKind::kVisit)
 		HandleFailedVisit(failed);
 	if (IsLasting(failed.error.sqlstate))
 	{
+		if (failed.kind == SlotKind::kTask)
+			SetStartError(failed.target.database, failed.target.role, failed.error);
 		/* a command that came after the start was tried may find things mended: it gets a start of its own */
 		FailQueued(failed.target, failed.error, DT_NOEND, failed.next_id);
 		return;
@@ -332,6 +350,9 @@ ReapStarts(TimestampTz now)
 		if (overdue)
 			TerminateUnattached(i, generation);
 		ConditionVariableBroadcast(&pool->slot_freed);
+		/* a process that did not come up has begun nothing; whatever it holds all the same goes back */
+		if (failed.kind == SlotKind::kTask)
+			(void) GiveBackAll(i, generation, &failed.error, true);
 		HandleFailedStart(failed, now);
 	}
 	ForgetOldFailures(now);

@@ -1,23 +1,47 @@
 /*
  * launcher_visits.cpp
- *	  Which databases are there, and which of them have the extension. Launcher only.
+ *	  Which databases are there, and which of them want a look from inside. Launcher only.
  *
- * The launcher reads pg_database once after its start and notes each database that could be entered. Each one
- * is then visited once by a short-lived worker (visit.cpp), one at a time, when no command waits for a slot;
- * later visits are asked for by DDL (CREATE/ALTER/DROP EXTENSION, CREATE DATABASE: ddl_hooks.cpp). Nothing
+ * The launcher reads pg_database once after its start, and again at the end of recovery, and notes each database
+ * that could be entered. Each one is then visited once by a short-lived worker (visit.cpp); later visits are
+ * asked for by DDL (CREATE/ALTER/DROP EXTENSION, CREATE DATABASE: ddl_effects.cpp), and by the ready queue, where
+ * durable rows want one: rows that nobody pushed, a pause to be stored, old history (DatabaseToLookAt). Nothing
  * polls.
+ *
+ * One visit at a time. The next one is a demand like any other for the policy, which says how it gets its slot
+ * (core/allocation.hpp). The stream of visits counts as one who waits: since nobody had to wait, or since an
+ * interval before the last visit, so that many databases do not make it older than it is.
+ *
+ * A database that cannot be visited now does not hold up the others: one that is closed, or whose last visit could
+ * not start and backs off, is passed over. What the ready queue named and cannot be visited is given back to it
+ * with NoteLook, and comes again later.
  */
 #include "process/launcher.hpp"
 
 #include "config/settings.hpp"
 #include "shmem/databases.hpp"
+#include "shmem/ready.hpp"
 
 namespace worker_pool
 {
 
+/* As many wanted databases are looked through for one that can be visited now. */
+static constexpr int kCandidates = 64;
+static constexpr int kMostNamed = 16;
+
+static Oid chosen = InvalidOid; /* the next one, until its process is registered */
+static TimestampTz waiting_since = 0;
+static TimestampTz last_sent = 0;
+
 void
 DiscoverDatabases()
 {
+	{
+		LockScope lock(PoolLock());
+
+		/* whoever asks from now on gets another one */
+		(void) TakeDiscovery();
+	}
 	StartTransactionCommand();
 
 	Relation relation = table_open(DatabaseRelationId, AccessShareLock);
@@ -40,70 +64,126 @@ DiscoverDatabases()
 	CommitTransactionCommand();
 }
 
-/* The first database that wants a visit, if none is under way; InvalidOid otherwise. */
-static Oid
-NextVisit(int *idle_slot)
+void
+DiscoverAgain()
 {
-	Oid database = InvalidOid;
-	LockScope lock(PoolLock());
+	MemoryContext const context = CurrentMemoryContext;
+	bool wanted = false;
 
-	*idle_slot = kNone;
-	for (int i = 0; i < SlotCount(); i++)
 	{
-		const WorkerSlot &slot = SlotAt(i);
+		LockScope lock(PoolLock());
 
-		if (slot.state == SlotState::kFree)
-			continue;
-		if (slot.kind == SlotKind::kVisit)
-			return InvalidOid;
-		if (slot.state == SlotState::kIdle &&
-			(*idle_slot == kNone || slot.state_changed_at < SlotAt(*idle_slot).state_changed_at))
-			*idle_slot = i;
+		wanted = TakeDiscovery();
 	}
-	if (DatabasesToVisit(&database, 1) == 0)
+	if (!wanted)
+		return;
+	DiscoverDatabases();
+	MemoryContextSwitchTo(context);
+}
+
+/* Is a visit on its way or at work? */
+static bool
+IsVisitUnderWay(const Sight &sight)
+{
+	for (int i = 0; i < SlotCount(); i++)
+		if (sight.slots[i].state != SlotState::kFree && sight.slots[i].kind == SlotKind::kVisit)
+			return true;
+	return false;
+}
+
+/* The first database of which somebody said that it wants a visit, and which can have one. */
+static Oid
+ChooseWanted(TimestampTz now, TimestampTz *next)
+{
+	Oid databases[kCandidates];
+	int count = 0;
+
+	{
+		LockScope lock(PoolLock(), LW_SHARED);
+
+		count = DatabasesToVisit(databases, kCandidates);
+	}
+	for (int i = 0; i < count; i++)
+	{
+		const TimestampTz not_before = PairNotBefore({databases[i], InvalidOid, 0});
+
+		if (not_before <= now)
+			return databases[i];
+		*next = std::min(*next, not_before);
+	}
+	return InvalidOid;
+}
+
+static bool
+IsOpen(Oid database)
+{
+	LockScope lock(PoolLock(), LW_SHARED);
+
+	return !IsBlocked(database);
+}
+
+/*
+ * A database whose rows want a look. Also one of which we know no extension: should there be none, the visit
+ * makes the ready queue forget it.
+ */
+static Oid
+ChooseNamed(TimestampTz now)
+{
+	uint32 reasons = 0;
+
+	/* nothing can be written, and nothing runs */
+	if (RecoveryInProgress())
 		return InvalidOid;
-	if (!dlist_is_empty(&pool->free_slots))
-		*idle_slot = kNone;
-	else if (*idle_slot == kNone)
-		return InvalidOid; /* all are busy: one that ends wakes the launcher */
-	return database;
+	for (int i = 0; i < kMostNamed; i++)
+	{
+		const Oid database = DatabaseToLookAt(now, &reasons);
+
+		if (!OidIsValid(database))
+			break;
+		if (IsOpen(database) && PairNotBefore({database, InvalidOid, 0}) <= now)
+			return database;
+		NoteLook(database, true);
+	}
+	return InvalidOid;
 }
 
 TimestampTz
-SendVisits(TimestampTz now, bool demand_unmet)
+AddVisitDemand(Sight *sight, TimestampTz now)
 {
-	int idle_slot = kNone;
+	TimestampTz next = DT_NOEND;
 
-	if (!settings::enabled || demand_unmet)
+	/* its end wakes the launcher */
+	if (!settings::enabled || IsVisitUnderWay(*sight))
 		return DT_NOEND;
-
-	const Oid database = NextVisit(&idle_slot);
-
-	if (!OidIsValid(database))
-		return DT_NOEND;
-	if (idle_slot != kNone)
+	if (OidIsValid(chosen) && !IsOpen(chosen))
+		chosen = InvalidOid;
+	if (!OidIsValid(chosen))
+		chosen = ChooseWanted(now, &next);
+	if (!OidIsValid(chosen))
+		chosen = ChooseNamed(now);
+	if (!OidIsValid(chosen))
 	{
-		/* its exit wakes the launcher, which then finds a free slot */
-		int proc = kNone;
-		{
-			LockScope lock(PoolLock());
-
-			if (SlotAt(idle_slot).state != SlotState::kIdle)
-				return now;
-			StopSlot(idle_slot);
-			proc = SlotAt(idle_slot).proc;
-		}
-		compat::SetLatchOf(proc);
-		return DT_NOEND;
+		waiting_since = 0;
+		return next;
 	}
+	if (waiting_since == 0)
+		waiting_since = now;
 
-	const PairKey target = {database, InvalidOid, 0};
+	const TimestampTz since =
+		std::max(waiting_since, last_sent - settings::fairness_interval_ms * INT64CONST(1000));
 
-	if (PairNotBefore(target) > now)
-		return PairNotBefore(target);
-	if (!Spawn(target, SlotKind::kVisit))
-		return std::max(SpawnNotBefore(), now);
-	return DT_NOEND;
+	sight->targets[sight->demand_count] = {chosen, InvalidOid, 0};
+	sight->demands[sight->demand_count] = {
+		chosen, InvalidOid, 0, since, chosen, 1, 0, 0, false, INT64_MIN, SlotKind::kVisit};
+	sight->demand_count++;
+	return next;
+}
+
+void
+NoteVisitSent(TimestampTz now)
+{
+	chosen = InvalidOid;
+	last_sent = now;
 }
 
 } // namespace worker_pool

@@ -7,8 +7,8 @@
  * report on its way to the log and, in a worker of ours that has not started yet, copies it in fixed size
  * into the slot. The launcher hands it to the commands that wait (launcher_starts.cpp).
  *
- * It also gives the log line of a cancel its true words (the command's own time-out, stop_worker): the
- * server knows only that somebody asked for it.
+ * It also gives the log line of a cancel its true words (the own time-out of a command or task, stop_worker,
+ * cancel_task): the server knows only that somebody asked for it.
  */
 #include "process/worker_command.hpp"
 

@@ -174,8 +174,12 @@ Spawn(const PairKey &target, SlotKind kind)
 	{
 		LockScope lock(PoolLock());
 
-		/* in the same hold: a DDL session that closes the database from here on sees the slot */
-		if (!IsBlocked(target.database))
+		/*
+		 * In the same hold: a DDL session that closes the database from here on sees the slot; and a worker that
+		 * has turned to tasks meanwhile (StartTasks) may have taken the last slot that they may have.
+		 */
+		if (!IsBlocked(target.database) &&
+			(kind != SlotKind::kTask || pool->task_slots < TaskSlotLimit()))
 			ticket.slot = ReserveSlot(target, kind, now);
 		if (ticket.slot != kNone)
 			ticket.generation = SlotAt(ticket.slot).generation;

@@ -72,6 +72,35 @@ CheckStatements(List *statements, const Request &request)
 	}
 }
 
+static bool
+IsSavepoint(const TransactionStmt *statement)
+{
+	return statement->kind == TRANS_STMT_SAVEPOINT || statement->kind == TRANS_STMT_RELEASE ||
+		   statement->kind == TRANS_STMT_ROLLBACK_TO;
+}
+
+void
+RefuseTransactionControl(List *statements)
+{
+	ListCell *cell = nullptr;
+
+	foreach(cell, statements)
+	{
+		Node *statement = lfirst_node(RawStmt, cell)->stmt;
+
+		if (!IsA(statement, TransactionStmt) ||
+			IsSavepoint(reinterpret_cast<TransactionStmt *>(statement)))
+			continue;
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_TRANSACTION_TERMINATION),
+				 errmsg("an atomic task cannot run %s",
+						GetCommandTagName(CreateCommandTag(statement))),
+				 errdetail("It is one transaction together with the note that it has succeeded."),
+				 errhint("Leave transaction control out but for savepoints, or enqueue the task with "
+						 "atomic => false.")));
+	}
+}
+
 /* --- the hint --------------------------------------------------------------------------------- */
 
 /*

@@ -16,6 +16,12 @@ namespace worker_pool
  */
 void CheckStatements(List *statements, const Request &request);
 
+/*
+ * Of an atomic task: raises 2D000 for transaction control other than savepoints, PREPARE TRANSACTION too. What
+ * procedures and DO blocks try the server refuses itself, inside the task's transaction block.
+ */
+void RefuseTransactionControl(List *statements);
+
 /* Did a command of this process contain a top-level LOAD? */
 bool LibraryWasLoaded();
 

@@ -8,19 +8,18 @@
 #include "process/transaction_command.hpp"
 
 #include "process/command_timer.hpp"
-#include "process/worker_command.hpp"
 
 namespace worker_pool
 {
 
 static bool started = false;
-static bool authority_checked = false;
+static void (*unchecked_authority)() = nullptr; /* nullptr: was checked */
 
 void
-ForgetTransactionCommand()
+ForgetTransactionCommand(void (*check_authority)())
 {
 	started = false;
-	authority_checked = false;
+	unchecked_authority = check_authority;
 }
 
 void
@@ -31,10 +30,10 @@ StartStatement()
 		StartTransactionCommand();
 		started = true;
 	}
-	if (!authority_checked)
+	if (unchecked_authority != nullptr)
 	{
-		CheckAuthorityBeforeCommand();
-		authority_checked = true;
+		unchecked_authority();
+		unchecked_authority = nullptr;
 		WP_FAULT("executor.before_command");
 	}
 	ArmStatementTimer();
@@ -50,6 +49,27 @@ FinishStatement()
 	CommitTransactionCommand();
 	started = false;
 	WP_FAULT("executor.after_commit");
+}
+
+void
+StartBlock()
+{
+	StartStatement();
+	BeginTransactionBlock();
+	CommitTransactionCommand();
+	started = false;
+}
+
+void
+FinishBlock(void (*mark)())
+{
+	FinishStatement();
+	StartTransactionCommand();
+	mark();
+	ArmStatementTimer();
+	(void) EndTransactionBlock(false);
+	CommitTransactionCommand();
+	DisarmStatementTimer();
 }
 
 } // namespace worker_pool

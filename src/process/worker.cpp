@@ -12,12 +12,14 @@
  *		reason into the slot, the exit callback gives the slot back marked start_failed, the launcher tells
  *		the waiting commands;
  *	 4. reports itself started: it takes the oldest queued command of its pair, or is idle;
- *	 5. runs commands (worker_command.cpp), waits idle, until told to stop or no longer trusted;
+ *	 5. runs commands (worker_command.cpp) and tasks (task_runner.cpp), waits idle, until told to stop or no
+ *		longer trusted;
  *	 6. exits with 0, which the server logs at DEBUG1 only.
  *
  * In a wait nothing is held: no transaction, snapshot or lock. The latch is set by a session that assigned a
- * command, by the launcher or a DDL session that stopped the slot, by authority changes, SIGHUP and SIGTERM;
- * each is found by looking at the state, so a lost or spurious wake is harmless.
+ * command, by whoever made work for the pair known to the ready queue, by the launcher or a DDL session that
+ * stopped the slot, by authority changes, SIGHUP and SIGTERM; each is found by looking at the state, so a lost
+ * or spurious wake is harmless.
  *
  * If the process dies at any line: before 1 the launcher's handle says "stopped" and it reclaims the slot;
  * after 1 the callback gives it back; SIGKILL makes the postmaster rebuild shared memory.
@@ -31,7 +33,7 @@
 #include "pg/guard.hpp"
 #include "process/executor.hpp"
 #include "process/result_writer.hpp"
-#include "process/worker_command.hpp"
+#include "process/task_runner.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/memory.hpp"
 
@@ -95,7 +97,10 @@ EndReason()
 	return &timed_out;
 }
 
-/* Gives the slot back: the last act of every worker, however it ends. Only fields change here. */
+/*
+ * Gives the slot back, and before it the tasks that it has: the last act of every worker, however it ends. Its
+ * transaction is rolled back by now. Only fields change here.
+ */
 static void
 GiveSlotBack(int code, Datum argument)
 {
@@ -107,6 +112,8 @@ GiveSlotBack(int code, Datum argument)
 	(void) code;
 	/* 13 does not do this before the callbacks: the pool lock must not be ours already */
 	LWLockReleaseAll();
+	if (my_slot != kNone)
+		GiveTasksBack(my_generation, EndReason());
 	{
 		LockScope lock(PoolLock());
 		WorkerSlot &slot = SlotAt(index);
@@ -159,6 +166,17 @@ RetireWorker()
 	proc_exit(0);
 }
 
+[[noreturn]] void
+LeaveForGood()
+{
+	{
+		LockScope lock(PoolLock());
+
+		StopSlot(my_slot);
+	}
+	RetireWorker();
+}
+
 /* What the server let pass but the pool does not: a template, say. The reason reaches the caller. */
 static void
 RefuseIfNotAllowed(const PairKey &target)
@@ -195,6 +213,7 @@ Connect(const WorkerTicket &ticket)
 	RememberAuthority(target.database, target.role);
 	CommitTransactionCommand();
 	InitResultWriter();
+	InitTasks();
 	RememberBaseline();
 }
 
@@ -212,7 +231,24 @@ AuthorityMoved()
 	return true;
 }
 
-/* An idle worker that may no longer run here leaves at once, instead of at its next command. */
+/* Leaves, unless a command was assigned meanwhile: then that comes first, and decides. */
+static void
+RetireIfIdle()
+{
+	{
+		LockScope lock(PoolLock());
+
+		if (SlotAt(my_slot).state != SlotState::kIdle)
+			return;
+		StopSlot(my_slot);
+	}
+	RetireWorker();
+}
+
+/*
+ * An idle worker that may no longer run here leaves at once, instead of at its next command. One assigned
+ * meanwhile goes back when it is looked at.
+ */
 static void
 CheckAuthorityWhileIdle()
 {
@@ -222,18 +258,8 @@ CheckAuthorityWhileIdle()
 	const bool unchanged = AuthorityUnchanged();
 
 	CommitTransactionCommand();
-	if (unchanged)
-		return;
-	{
-		LockScope lock(PoolLock());
-		WorkerSlot &slot = SlotAt(my_slot);
-
-		/* with a command assigned meanwhile: the command goes back when it is looked at */
-		if (slot.state != SlotState::kIdle)
-			return;
-		StopSlot(my_slot);
-	}
-	RetireWorker();
+	if (!unchanged)
+		RetireIfIdle();
 }
 
 void
@@ -272,7 +298,26 @@ LookAtSlot()
 	return Look::kCommand;
 }
 
-/* Sleeps until there is a command; leaves the process when told to. */
+/* Sleeps until the latch is set or it is time to do something; the statistics are forced when they are due. */
+static void
+SleepIdle(long *statistics_due_ms)
+{
+	static uint32 wait_event = 0;
+	const long tasks_ms = TaskWaitMs();
+	const bool statistics_first =
+		*statistics_due_ms > 0 && (tasks_ms < 0 || *statistics_due_ms <= tasks_ms);
+	const long timeout_ms = statistics_first ? *statistics_due_ms : tasks_ms;
+	const int woken =
+		WaitLatch(MyLatch, WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (timeout_ms >= 0 ? WL_TIMEOUT : 0),
+				  timeout_ms, compat::WaitEvent("WorkerPoolIdle", &wait_event));
+
+	if ((woken & WL_TIMEOUT) == 0 || !statistics_first)
+		return;
+	(void) ReportStatistics(true);
+	*statistics_due_ms = 0;
+}
+
+/* Sleeps until there is a command or a task; leaves the process when told to. */
 static void
 WaitForWork()
 {
@@ -298,24 +343,17 @@ WaitForWork()
 		if (look == Look::kCommand)
 			break;
 		CheckAuthorityWhileIdle();
-
-		const int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH;
-		static uint32 wait_event = 0;
-		const int woken =
-			WaitLatch(MyLatch, statistics_due_ms > 0 ? events | WL_TIMEOUT : events,
-					  statistics_due_ms, compat::WaitEvent("WorkerPoolIdle", &wait_event));
-
-		if (woken & WL_TIMEOUT)
-		{
-			(void) ReportStatistics(true);
-			statistics_due_ms = 0;
-		}
+		if (IsRestOver())
+			RetireIfIdle();
+		if (StartTaskWork())
+			break;
+		SleepIdle(&statistics_due_ms);
 	}
 	RESUME_CANCEL_INTERRUPTS();
 }
 
 [[noreturn]] static void
-ServeCommands()
+Serve()
 {
 	sigjmp_buf recovery;
 
@@ -334,7 +372,10 @@ ServeCommands()
 				 */
 				if (SlotAt(my_slot).state != SlotState::kRunning)
 					WaitForWork();
-				RunAssignedCommand();
+				if (SlotAt(my_slot).kind == SlotKind::kTask)
+					TaskStep();
+				else
+					RunAssignedCommand();
 			});
 }
 
@@ -385,7 +426,7 @@ WorkerMain()
 		proc_exit(0);
 	}
 	WakeLauncher(); /* its idle time-out, and the end of a back-off */
-	ServeCommands();
+	Serve();
 }
 
 bool

@@ -25,6 +25,8 @@ inline constexpr char kLauncherFunction[] = "worker_pool_launcher_main";
 
 /* Registers the launcher; _PG_init. */
 void RegisterLauncher();
+/* Registers the worker that tells the launcher of the end of recovery (promotion.cpp); _PG_init. */
+void RegisterPromotionWorker();
 
 /* Installs ProcessUtility_hook and the transaction callbacks for database and role DDL; _PG_init. */
 void InstallDdlHooks();
@@ -34,7 +36,7 @@ void InstallLogHook();
 /* In a worker: its slot; kNone in any other process. */
 extern int my_slot;
 
-/* Body of a visit (visit.cpp): looks for the extension in this database and reports to DatabaseEntry. */
+/* Body of a visit (visit.cpp): looks for the extension in this database, and does what its rows want. */
 void RunVisit();
 
 } // namespace worker_pool

@@ -29,9 +29,11 @@
 #include "feature/authority.hpp"
 #include "feature/request.hpp"
 #include "pg/guard.hpp"
+#include "process/bookkeeping.hpp"
 #include "process/command_timer.hpp"
 #include "process/executor.hpp"
 #include "process/result_writer.hpp"
+#include "process/task_runner.hpp"
 #include "shmem/memory.hpp"
 
 extern "C"
@@ -74,11 +76,11 @@ NoteCommandBegins()
 }
 
 /*
- * Takes the SIGINT that stop_worker sent, if it has not arrived yet, and clears it. The sender called kill()
- * before it released the lock that we have held since, so the signal is pending, and a pending signal is
- * delivered at the latest on return from a system call. Where a kernel should be slower, wait half a second.
+ * The sender called kill() before it released the lock that we have held since, so the signal is pending, and a
+ * pending signal is delivered at the latest on return from a system call. Where a kernel should be slower, wait
+ * half a second.
  */
-static void
+void
 AbsorbLateCancel()
 {
 	(void) kill(MyProcPid, 0);
@@ -91,6 +93,15 @@ AbsorbLateCancel()
 	QueryCancelPending = false;
 	/* the latch may have been set for another reason: whoever waits next looks at the state first */
 	SetLatch(MyLatch);
+}
+
+bool
+LauncherIsToKnow(AfterCommand after)
+{
+	return after != AfterCommand::kNext &&
+		   (pool->queued_total > 0 ||
+			pool->launcher_wake_at > SlotAt(my_slot).state_changed_at +
+										 static_cast<int64>(settings::idle_timeout_ms) * 1000);
 }
 
 /* Publishes `pending`, finishes the record and moves the slot on; see the picture above. */
@@ -112,7 +123,7 @@ FinishRecord()
 		state = CommandState::kFailed;
 	}
 
-	const bool retire = must_retire || exception_escaped || ProcDiePending ||
+	const bool retire = must_retire || exception_escaped || ProcDiePending || IsResting() ||
 						ShouldRetire(SlotAt(my_slot).commands_done + 1, SlotAt(my_slot).started_at);
 	const bool cancel_error =
 		!pending.success && pending.error->sqlerrcode == ERRCODE_QUERY_CANCELED;
@@ -126,11 +137,7 @@ FinishRecord()
 	{
 		NoteCommandBegins();
 		after = SlotFinished(my_slot, !retire && !ProcDiePending);
-		wake_launcher =
-			after != AfterCommand::kNext &&
-			(pool->queued_total > 0 ||
-			 pool->launcher_wake_at > SlotAt(my_slot).state_changed_at +
-										  static_cast<int64>(settings::idle_timeout_ms) * 1000);
+		wake_launcher = LauncherIsToKnow(after);
 	};
 
 	HOLD_INTERRUPTS();
@@ -186,22 +193,23 @@ FinishUnbegun()
 	FinishRecord();
 }
 
-static void
-ReportRunning(const CommandRecord &record)
+void
+ReportWork(std::string_view prefix, uint64 id, const char *work_name)
 {
-	static constexpr std::string_view kPrefix = "worker_pool command ";
-	char name[kPrefix.size() + 32 + NAMEDATALEN];
-	char *end = name + kPrefix.size();
+	static constexpr Size kLongestPrefix = 32;
+	char name[kLongestPrefix + 32 + NAMEDATALEN];
+	char *end = name + prefix.size();
 
+	Assert(prefix.size() <= kLongestPrefix);
 	/* by hand: snprintf would be seen on the warm path */
-	memcpy(name, kPrefix.data(), kPrefix.size());
-	end += pg_ulltoa_n(record.id, end);
-	if (record.name[0] == '\0')
+	memcpy(name, prefix.data(), prefix.size());
+	end += pg_ulltoa_n(id, end);
+	if (work_name == nullptr || work_name[0] == '\0')
 		*end = '\0';
 	else
 	{
 		/* as the server cleans application_name: it goes to other people's terminals */
-		snprintf(end, sizeof(name) - static_cast<Size>(end - name), " (%s)", record.name);
+		snprintf(end, sizeof(name) - static_cast<Size>(end - name), " (%s)", work_name);
 		for (char *c = end; *c != '\0'; c++)
 			if (*c < 32 || *c > 126)
 				*c = '?';
@@ -209,7 +217,7 @@ ReportRunning(const CommandRecord &record)
 	pgstat_report_appname(name);
 }
 
-static void
+void
 ReportIdle()
 {
 	debug_query_string = nullptr;
@@ -268,8 +276,10 @@ RunAssignedCommand()
 	const Request request = ReadOwnRequest(record);
 
 	WP_FAULT("worker.before_run");
-	ReportRunning(record);
-	ExecuteCommand(request, record.timeout_ms, pending.tag);
+	ReportWork("worker_pool command ", record.id, record.name);
+	ExecuteCommand(
+		request, {record.timeout_ms, ResultReceiver(), CheckAuthorityBeforeCommand, false, nullptr},
+		pending.tag);
 	pending.success = true;
 
 	phase = Phase::kResetting;
@@ -313,8 +323,7 @@ GiveCommandBack()
 	RetireWorker();
 }
 
-/* What PostgresMain's handler does, in its order, and what AutoVacLauncherMain adds outside a transaction. */
-static void
+void
 RollBack()
 {
 	AbortOutOfAnyTransaction();
@@ -332,28 +341,28 @@ RollBack()
 bool
 ExplainCancel(const ErrorData *error, char *message, Size size)
 {
-	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED || phase != Phase::kRunning)
+	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED ||
+		(phase != Phase::kRunning && !TaskIsRunning()))
 		return false;
 	if (CommandTimedOut(message, size))
 		return true;
 
 	const WorkerSlot &slot = SlotAt(my_slot);
+	const uint64 id = WorkId(slot);
 
-	if (slot.command == kNone || slot.cancel_id != CommandAt(slot.command).id ||
-		slot.stop_reason != StopReason::kRequested)
+	if (id == 0 || slot.cancel_id != id || slot.stop_reason != StopReason::kRequested)
 		return false;
-	strlcpy(message, kStoppedMessage, size);
+	strlcpy(message, TaskIsRunning() ? kCancelledMessage : kStoppedMessage, size);
 	return true;
 }
 
 bool
 TimedOutAndRunning(char *message, Size size)
 {
-	return phase == Phase::kRunning && CommandTimedOut(message, size);
+	return (phase == Phase::kRunning || TaskIsRunning()) && CommandTimedOut(message, size);
 }
 
-/* Takes the error from elog's stack in the words the user is to see; logs it. */
-static ErrorData *
+ErrorData *
 TakeError()
 {
 	MemoryContextSwitchTo(MessageContext);
@@ -372,10 +381,16 @@ RecoverFromError()
 {
 	error_context_stack = nullptr;
 	HOLD_INTERRUPTS();
+	AbandonBookkeeping();
 	DisarmCommandTimers();
 	disable_all_timeouts(false);
 	QueryCancelPending = false;
 
+	if (InTaskWork())
+	{
+		RecoverTask();
+		return;
+	}
 	if (phase == Phase::kRunning && authority_gone)
 		GiveCommandBack();
 
@@ -399,7 +414,7 @@ RecoverFromError()
 	if (phase == Phase::kRunning)
 	{
 		phase = Phase::kResetting;
-		ResetSession(); /* an ERROR in here lands in the sigsetjmp of ServeCommands again */
+		ResetSession(); /* an ERROR in here lands in the sigsetjmp of Serve again */
 	}
 	ReportIdle();
 	FinishRecord();

@@ -17,6 +17,12 @@ extern volatile sig_atomic_t cancel_signals;
 /* Under the lock, as a command's slot begins to run: cancels from here on may be meant for it. */
 void NoteCommandBegins();
 
+/*
+ * Takes the SIGINT that stop_worker or cancel_task sent, if it has not arrived yet, and clears it. Nobody can
+ * send another for the command or task in question.
+ */
+void AbsorbLateCancel();
+
 /* Runs the command of this worker's slot and gives its outcome; raises what the command raises. */
 void RunAssignedCommand();
 
@@ -25,6 +31,28 @@ void RunAssignedCommand();
  * session. Retires the process where the error was not a command's.
  */
 void RecoverFromError();
+
+/* Of a task that is ended by cancel_task. */
+inline constexpr char kCancelledMessage[] = "canceling task due to cancel_task";
+
+/*
+ * Takes the error from elog's stack, in the words the user is to see, into MessageContext; logs it. Before
+ * anything is rolled back.
+ */
+ErrorData *TakeError();
+/* What PostgresMain's handler does, in its order, and what AutoVacLauncherMain adds outside a transaction. */
+void RollBack();
+
+/* Shows in pg_stat_activity what runs, as application_name: "<prefix><id> (<name>)". */
+void ReportWork(std::string_view prefix, uint64 id, const char *name);
+/* Shows that nothing runs. MessageContext is current afterwards. */
+void ReportIdle();
+
+/*
+ * Under the lock, the slot having moved on: is there something that only the launcher can do about that?
+ * (what waits for a process, or the idle worker's time-out)
+ */
+bool LauncherIsToKnow(AfterCommand after);
 
 /*
  * The true words for a cancel (57014) that hit the running command: its own time-out, or stop_worker. False
@@ -37,6 +65,8 @@ bool TimedOutAndRunning(char *message, Size size);
 
 /* Leaves with exit code 0 (worker.cpp). */
 [[noreturn]] void RetireWorker();
+/* The same, with the slot moved to stopping first. */
+[[noreturn]] void LeaveForGood();
 
 /* Reads the configuration again if SIGHUP asked for it; between commands only (worker.cpp). */
 void ReloadConfiguration();

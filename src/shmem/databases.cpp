@@ -3,20 +3,25 @@
  *	  The table of databases and the sessions that hold some of them closed. See databases.hpp.
  *
  * Runs in every process: the launcher asks for visits, visiting workers report, DDL sessions close and
- * open. If a session dies without its transaction callbacks having run, the exit callback opens what it
+ * open, the promotion worker asks for another discovery. If a session dies without its transaction callbacks having run, the exit callback opens what it
  * held; if the server crashes, the table is made anew.
  */
 #include "shmem/databases.hpp"
 
 #include "config/settings.hpp"
+#include "core/version.hpp"
 
 namespace worker_pool
 {
 
 struct DatabaseTable
 {
-	int used;	/* entries at or past this index were never used */
-	int closed; /* sum of all entries' blocks: IsBlocked's short cut */
+	int used;			   /* entries at or past this index were never used */
+	int closed;			   /* sum of all entries' blocks: IsBlocked's short cut */
+	bool discovery_wanted; /* the launcher is to read pg_database again */
+	int limit_count;
+	uint64 limits_as_of; /* one more than setting_changes was; 0: nobody has read them */
+	RoleLimit limits[kRoleLimits];
 	DatabaseEntry entries[FLEXIBLE_ARRAY_MEMBER];
 };
 
@@ -195,13 +200,14 @@ BeginVisit(Oid database)
 }
 
 void
-ReportVisit(Oid database, const char *version)
+ReportVisit(Oid database, const char *version, bool in_recovery)
 {
 	DatabaseEntry *entry = NeedDatabase(database);
 
 	if (entry == nullptr)
 		return;
 	entry->visited = true;
+	entry->in_recovery = in_recovery;
 	entry->has_extension = version != nullptr;
 	strlcpy(entry->version, version != nullptr ? version : "", sizeof(entry->version));
 	entry->last_error.sqlstate = 0;
@@ -212,10 +218,73 @@ RecordVisitError(Oid database, const BriefError &error)
 {
 	DatabaseEntry *entry = FindDatabase(database);
 
-	if (entry == nullptr)
+	if (entry != nullptr)
+		entry->last_error = error;
+}
+
+bool
+IsServed(const DatabaseEntry &entry)
+{
+	return entry.has_extension && MatchVersion(kVersion, entry.version) == VersionMatch::kServed;
+}
+
+void
+AskForDiscovery()
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	table->discovery_wanted = true;
+	for (int i = 0; i < table->used; i++)
+	{
+		DatabaseEntry &entry = table->entries[i];
+
+		/* one whose visit failed may do better now */
+		if (OidIsValid(entry.database) && (!entry.visited || entry.in_recovery))
+			entry.visit_wanted = true;
+	}
+}
+
+bool
+TakeDiscovery()
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	const bool wanted = table->discovery_wanted;
+
+	table->discovery_wanted = false;
+	return wanted;
+}
+
+/* --- role limits ---------------------------------------------------------------------------------------- */
+
+void
+SetRoleLimits(const RoleLimit *limits, int count, uint64 setting_changes)
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	Assert(count <= kRoleLimits);
+	if (setting_changes + 1 < table->limits_as_of)
 		return;
-	entry->visit_wanted = false;
-	entry->last_error = error;
+	table->limits_as_of = setting_changes + 1;
+	table->limit_count = count;
+	memcpy(table->limits, limits, sizeof(RoleLimit) * static_cast<Size>(count));
+}
+
+bool
+RoleLimitsAreOf(uint64 setting_changes)
+{
+	Assert(LWLockHeldByMe(PoolLock()));
+	return table->limits_as_of == setting_changes + 1;
+}
+
+int
+RoleLimitOf(Oid role)
+{
+	Assert(LWLockHeldByMe(PoolLock()));
+	const RoleLimit *const first = table->limits;
+	const RoleLimit *const end = first + table->limit_count;
+	const RoleLimit *const found =
+		std::lower_bound(first, end, role,
+						 [](const RoleLimit &limit, Oid wanted) { return limit.role < wanted; });
+
+	return found != end && found->role == role ? found->workers : 0;
 }
 
 /* --- closing -------------------------------------------------------------------------------------------- */

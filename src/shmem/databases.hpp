@@ -7,14 +7,23 @@
  *
  *	field						written by
  *	database					whoever first has something to say about it
- *	visited, has_extension,		the visiting worker; last_error also the launcher, for a visit whose
- *	version, last_error			process could not start
- *	visit_wanted				set: launcher (discovery after a start), sessions at the commit of DDL;
- *								cleared: the visiting worker when it begins, RecordVisitError
+ *	visited, in_recovery,		the visiting worker; last_error also the launcher, for a visit whose
+ *	has_extension, version,		process could not start
+ *	last_error
+ *	visit_wanted				set: launcher (discovery after a start), sessions at the commit of DDL, the
+ *								promotion worker; cleared: the visiting worker when it begins, the launcher
+ *								when it can never start
+ *	purge_open					set: the visiting worker that found no history which will be too old;
+ *								cleared: the launcher, when tasks run there again
  *	blocks						the session whose DDL closes the database; see below
  *
  * Everything under the pool lock. What is known may be pushed out when the table is full (an entry that
  * is closed, wanted or has the extension last); then the `databases` view knows less, nothing else.
+ *
+ * Role limits. max_workers_per_role stands in pg_db_role_setting, which the launcher cannot read: it is connected
+ * to no database. So a visit reads all of them, and leaves them here with the counter of setting changes
+ * (pool->setting_changes) that stood before it looked. Where that is not the counter of now, the launcher asks
+ * for another visit. Limits of commands come with the commands (submit.cpp); these are those of tasks.
  *
  * Closing. While a database is closed for the pool nothing starts there and no idle worker of it is given
  * a command. A session that closes one remembers that in its own memory, with the subtransaction in which
@@ -35,7 +44,9 @@ struct DatabaseEntry
 	Oid database;	   /* InvalidOid = unused */
 	bool visited;	   /* a visit has reported since the start */
 	bool visit_wanted; /* the launcher is to send a visit */
+	bool in_recovery;  /* the last visit was made in recovery: it has loaded nothing */
 	bool has_extension;
+	bool purge_open; /* no time was set at which history is to be purged */
 	char version[32];	   /* of the extension's SQL objects */
 	BriefError last_error; /* of the last visit or start that failed */
 
@@ -74,10 +85,39 @@ void NoteDatabase(Oid database);
 int DatabasesToVisit(Oid *databases, int capacity);
 /* A visit begins: what changes from now on wants another one. */
 void BeginVisit(Oid database);
-/* A visit has looked; version nullptr: the extension is not there. */
-void ReportVisit(Oid database, const char *version);
-/* A visit failed, or its process could not start: it is not tried again until something changes. */
+/* A visit has looked; version nullptr: the extension is not there. in_recovery: as it was when it began. */
+void ReportVisit(Oid database, const char *version, bool in_recovery);
+/* Has the database the extension in a version that the library serves, as far as is known? Shared lock suffices. */
+bool IsServed(const DatabaseEntry &entry);
+/* A visit failed, in whole or in part. What it was asked for is over: something must change, or rows want one. */
 void RecordVisitError(Oid database, const BriefError &error);
+
+/*
+ * Recovery is over: what was visited before wants another visit, and pg_database another look. The caller wakes
+ * the launcher.
+ */
+void AskForDiscovery();
+/* The launcher: was that asked for since the last time? */
+bool TakeDiscovery();
+
+/* --- role limits -------------------------------------------------------------------------------------- */
+
+struct RoleLimit
+{
+	Oid role;
+	int workers; /* max_workers_per_role */
+};
+/* So many there is room for; tasks of roles beyond that, by OID, know no limit. */
+inline constexpr int kRoleLimits = 1024;
+/*
+ * A visit: all of them, sorted by role, as of that value of pool->setting_changes. Dropped where what stands there
+ * is newer.
+ */
+void SetRoleLimits(const RoleLimit *limits, int count, uint64 setting_changes);
+/* Are they as of that value? Shared lock suffices. */
+bool RoleLimitsAreOf(uint64 setting_changes);
+/* 0 = none. Shared lock suffices. */
+int RoleLimitOf(Oid role);
 
 /* --- closing; the lock is not held ---------------------------------------------------------------------- */
 

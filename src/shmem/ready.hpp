@@ -15,17 +15,18 @@
  *	                                          exit callback: GiveBackAll -----+
  *
  *	- ready: in the tree of its pair (database, role), smallest key (rank, due, id) first;
- *	- delayed: in one tree of all databases, by due time;
+ *	- delayed: in the tree of its database, by due time; the databases are in one by their earliest;
  *	- parked: would run, but its concurrency key or its queue's limit is exhausted, its queue is paused, or
  *	  it must run alone (careful mode). On the list of that Limit; back in the tree when it has room;
  *	- taken: a worker's. In the list of the worker's slot; `begun` once the worker runs it. Taken is the
  *	  claim in memory: no other worker of this server can have the item.
  *
  * Overflow. There are kItems of them. When none is free, the database with most items gives its worst one
- * up for a better one (a database below its share never does). What is given up, or not taken in, is noted:
- * the pair's `scan_from` goes down to its key and `more` is set: rows at or behind scan_from may stand in the
- * table only. TakeItems does not pass over scan_from while `more` stands: it says kRefill, and the worker
- * loads on (feature/refill). Delayed items given up lower the database's `next_look`.
+ * up for one of a database below its share; one above its share gives up its own worst for a better one, and
+ * that of its largest role for one of a role that has little (ready_room.cpp). What is given up, or not taken
+ * in, is noted: the pair's `scan_from` goes down to its key and `more` is set: rows at or behind scan_from may
+ * stand in the table only. TakeItems does not pass over scan_from while `more` stands: it says kRefill, and the
+ * worker loads on. Delayed items given up lower the database's `next_look`; so do schedules.
  *
  * Unknown work: `rescan` of a database says that rows may be there that nobody pushed (COPY, more than 64 ids
  * in a transaction, COMMIT PREPARED, logical apply, rescan()); `changes` counts how often that was said, so
@@ -35,7 +36,7 @@
  * Functions take it themselves unless their name ends in Locked. Nothing here raises or allocates.
  *
  *	field						written by
- *	items, trees, lists			ready.cpp only
+ *	items, trees, lists			ready*.cpp only, through the movers of ready_table.hpp
  *	pause_* of a Limit/database	pause(), resume() and the load, through SetPause
  *	start_error of a pair		launcher (a worker of the role cannot start); cleared by the visit that has
  *								failed the tasks
@@ -95,6 +96,8 @@ struct TakenItem
 	uint64 serial;
 	ItemSpec spec;
 	VoidClaim void_claim;
+	/* another one: who held it last may have died before it had made its own claim; kNone: none */
+	VoidClaim older_claim;
 	bool lost;			/* it had begun in a process that went away: an attempt is to be recorded */
 	BriefError lost_error; /* of that process; sqlstate 0: it said nothing */
 };
@@ -130,6 +133,13 @@ operator<(const OrderKey &a, const OrderKey &b)
 	return a.due != b.due ? a.due < b.due : a.id < b.id;
 }
 
+/* How many pairs can have items: room for TaskDemands. */
+constexpr int
+PairCapacity()
+{
+	return kTaskPairs;
+}
+
 Size ReadyMemorySize();
 void InitReady(char *memory, bool found);
 /* The second LWLock of the pool's tranche; pool->task_lock. */
@@ -145,8 +155,10 @@ enum class PushResult : uint8
 };
 
 /*
- * Takes an item in. Ready when spec.due <= now, else delayed. Wakes nobody: see WakePair. An item that is
- * taken gets the flag `again`, which FinishItem(kDropped) turns into ready.
+ * Takes an item in. Ready when spec.due <= now, else delayed; spec.due infinity: it goes, if it was there.
+ * Wakes no worker: see WakePair (the launcher it does wake, for a due time that is earlier than what the
+ * launcher sleeps for). An item that is taken gets the flag `again` and the new spec, and becomes ready or
+ * delayed by it once its worker finishes with it, however that ends.
  */
 PushResult PushItem(const ItemSpec &spec, TimestampTz now);
 /* Removes an item that is ready, delayed or parked (its row is finished or changed). False: taken, or not there. */
@@ -166,7 +178,9 @@ void MarkRescan(Oid database, TimestampTz earliest);
 /*
  * Moves due delayed items to ready, then takes up to `most` ready items of the pair for the slot, best
  * first. Items over a limit are parked on the way. At most the pair's fair part of what is ready is taken:
- * ready / (workers of the pair), at least one.
+ * ready / (workers of the pair), at least one. Where more is ready than was taken, the next idle worker of the
+ * pair is woken. kRefill also comes, to one worker, when what is in memory runs low while there is still some
+ * for the others.
  */
 TakeResult TakeItems(Oid database, Oid role, int slot, TimestampTz now, int most, TakenItem *items, int *count);
 /* Is anything there that TakeItems would give (or refill for)? Cheap; for the idle loop. */
@@ -183,19 +197,24 @@ enum class FinishHow : uint8
 {
 	kSucceeded,
 	kFailed,	/* finally */
-	kRetried,	/* an attempt failed, another will come; the item goes, DeferItem makes it anew */
+	kRetried,	/* an attempt failed, another will come: counted; the item goes, DeferItem makes it anew */
 	kCancelled,
 	kExpired,
 	kDropped,	/* the row was gone, locked, or not for us: if somebody pushed it meanwhile it is ready again */
 };
 /*
  * Taken -> gone. Gives back its limits, unparks the next, counts stats: `waited_us` from due to start and
- * `ran_us` go into the latency histograms (-1: not counted).
+ * `ran_us` go into the latency histograms (-1: not counted). What is unparked for another pair wakes that as
+ * WakePair does; for the caller's own only an idle worker of it. So a worker that does not take again at once
+ * (a queued command comes first, it retires) says WakePair for its pair.
  */
 void FinishItem(int index, uint64 serial, FinishHow how, int64 waited_us, int64 ran_us);
 /* Taken -> ready (nothing of it was run), with void_claim as the claim that stands in its row (or kNone). */
 void GiveBackItem(int index, uint64 serial, const VoidClaim &void_claim);
-/* Taken -> delayed or ready with new rank and due: a retry. */
+/*
+ * Taken -> delayed or ready with new rank and due: a retry (counted as one). Where the item is not taken under
+ * that serial any more (FinishItem(kRetried) came before) it is pushed. Wakes its pair.
+ */
 void DeferItem(int index, uint64 serial, const ItemSpec &spec, TimestampTz now);
 /*
  * Exit callback, launcher (a process that never came back): all items of the slot go back to ready, with
@@ -217,6 +236,7 @@ enum class CancelResult : uint8
 	kMarked,   /* taken, not begun: its worker will cancel it */
 	kRunning,  /* begun, in *slot: signal it under the pool lock with SignalTask */
 };
+/* The wish stays with the item: given back or deferred, its next worker finds it at BeginItem. */
 CancelResult CancelItem(Oid database, int64 id, int *slot);
 
 /* --- what the launcher sees ------------------------------------------------------------------------------ */
@@ -228,14 +248,17 @@ struct TaskDemand
 	int ready;			   /* items that could run now */
 	TimestampTz oldest;	   /* when the oldest of them became ready */
 	uint64 order;		   /* tie-break: id */
-	int role_limit;
+	int role_limit;		   /* as NoteRoleLimit said; 0 = none */
 };
 /*
- * Moves due items, then copies the pairs with ready items (also those that need a refill); remembers that
- * the launcher has seen them. *next: the earliest time at which a delayed item of any pair is due, a
- * database wants a look, or a purge (DT_NOEND: never).
+ * Moves due items, then copies the pairs with ready items (also those that need a refill, as 1), but for paused
+ * databases and roles that cannot start; remembers that the launcher has seen them, and wakes an idle worker of
+ * each pair, which heals a wake that was lost. *next: the earliest time to come at which a delayed item of any
+ * pair is due, a database wants a look, or a purge (DT_NOEND: never). capacity: PairCapacity().
  */
 int TaskDemands(TaskDemand *demands, int capacity, TimestampTz now, TimestampTz *next);
+/* Its max_workers_per_role, for TaskDemands; kept while the pair is known. */
+void NoteRoleLimit(Oid database, Oid role, int limit);
 
 /* --- databases ------------------------------------------------------------------------------------------ */
 
@@ -247,26 +270,47 @@ enum LookReason : uint32
 	kLookPause = 8,		 /* a pause is to be stored */
 	kLookPurge = 16,	 /* old history is to be deleted */
 };
-/* A database that needs a process to look at its tables; InvalidOid: none. The launcher sends a visit. */
+/*
+ * A database that needs a process to look at its tables; InvalidOid: none. The launcher sends a visit. The same
+ * database is not named again within a second, or until NoteLook. Whether the extension is there and the
+ * database open is for the launcher to check; where not, it says NoteLook(database, true), or ForgetItems.
+ */
 Oid DatabaseToLookAt(TimestampTz now, uint32 *reasons);
-/* Reasons of this database now, for the visit itself. */
+/* Reasons of this database now, for the visit itself; kLookRescan also for one that was never loaded. */
 uint32 LookReasons(Oid database, TimestampTz now);
+/*
+ * The look is over (visit, or the launcher where none could be made). One that failed, or that left a reason
+ * standing, is followed by the next one after 1 s, doubling to 1 min.
+ */
+void NoteLook(Oid database, bool failed);
 
-/* The start of a whole load: returns `changes`. False: somebody else loads. */
+/*
+ * The start of a whole load, before its snapshot: returns `changes`. False: somebody else loads (for a minute
+ * at most, should he die over it).
+ */
 bool BeginLoad(Oid database, uint64 *changes);
 /* Its end. complete: every row was seen; next_look: the due time of the earliest row that was not pushed (DT_NOEND). */
 void EndLoad(Oid database, uint64 changes, bool complete, TimestampTz next_look);
-/* Where a pair's load goes on; false: there is nothing behind (more is not set). */
+/*
+ * Where a pair's load goes on, before its snapshot; false: there is nothing behind (more is not set), or
+ * somebody else loads. A whole load may go on in spite of false, from the start of the role's rows: *from and
+ * *changes are set in any case.
+ */
 bool BeginPairLoad(Oid database, Oid role, OrderKey *from, uint64 *changes);
-/* Its end: rows before `to` are all in memory; more: there may be others. Clears `more` only if nothing was given up since. */
+/*
+ * Its end: rows before `to` are all in memory; more: there may be others. What was given up since the begin
+ * stays noted. Wakes the pair.
+ */
 void EndPairLoad(Oid database, Oid role, uint64 changes, const OrderKey &to, bool more);
-/* How many items the pair may still take in before it overflows: a load stops there. */
+/* How many items the pair may still take in before it overflows: a load stops there (never more than some thousands). */
 int RoomFor(Oid database, Oid role);
 void SetPurgeAt(Oid database, TimestampTz at);
 /* Launcher: no worker of the role can start in that database, for this reason. */
 void SetStartError(Oid database, Oid role, const BriefError &error);
-/* Visit: the next role whose tasks are to be failed; false: none. ClearStartError when done. */
+/* Visit: takes the next role whose tasks are to be failed; false: none. */
 bool TakeStartError(Oid database, Oid *role, BriefError *error);
+/* A worker of the role came up after all. */
+void ClearStartError(Oid database, Oid role);
 
 /* --- queues and pauses ------------------------------------------------------------------------------------ */
 
@@ -281,8 +325,9 @@ struct PauseNote
 /* queue -1: the whole database. max_running 0: no limit. False: no room for another limited or paused queue. */
 bool SetQueueLimit(Oid database, int32 queue, int max_running);
 bool SetPause(Oid database, int32 queue, const PauseNote &note);
+/* Returns whether it is paused; *note is set in any case. */
 bool GetPause(Oid database, int32 queue, PauseNote *note);
-/* Visit: the next pause that is to be stored; PauseStored when it is (if it did not change since). */
+/* Visit: the next pause that is to be stored; PauseStored when it is (if it did not change since), which wakes pause(). */
 bool NextDirtyPause(Oid database, int32 *queue, PauseNote *note);
 void PauseStored(Oid database, int32 queue, const PauseNote &note);
 /* Tasks begun at this moment, of a queue (-1: of the database). */
@@ -318,6 +363,20 @@ struct DatabaseTasks
 };
 /* False: nothing is known of it. */
 bool GetDatabaseTasks(Oid database, DatabaseTasks *tasks);
+
+/* Tasks in memory by queue; lower bounds while the database's `overflowed` is set. */
+struct QueueTasks
+{
+	int32 queue;
+	int64 ready;   /* could run: due, not parked */
+	int64 waiting; /* ready, delayed and parked */
+	int64 running; /* begun */
+};
+/*
+ * One entry a queue that has tasks in memory, at most `capacity`; returns how many. Walks the items in steps, the
+ * lock held for one step at a time (ready_counts.cpp). For the view `queues`.
+ */
+int GetQueueTasks(Oid database, QueueTasks *queues, int capacity);
 
 /* Latency buckets: upper bounds in microseconds; the last is infinite. */
 inline constexpr int64 kLatencyBoundsUs[] = {1000, 10000, 100000, 1000000, 10000000, 60000000, 600000000,

@@ -15,8 +15,15 @@
 #include "shmem/commands.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/memory.hpp"
+#include "shmem/ready.hpp"
 #include "shmem/slots.hpp"
 #include "shmem/waiters.hpp"
+
+extern "C"
+{
+#include "catalog/pg_control.h"
+#include "common/controldata_utils.h"
+}
 
 namespace worker_pool
 {
@@ -40,7 +47,8 @@ struct Part
 static const Part kParts[] = {
 	{SlotMemorySize, InitSlots},		 {PairMemorySize, InitPairs},
 	{CommandMemorySize, InitCommands},	 {WaiterMemorySize, InitWaiters},
-	{DatabaseMemorySize, InitDatabases}, {DsaMemorySize, InitMemory},
+	{DatabaseMemorySize, InitDatabases}, {ReadyMemorySize, InitReady},
+	{DsaMemorySize, InitMemory},
 };
 
 static Size
@@ -53,15 +61,38 @@ TotalSize()
 	return size;
 }
 
+/*
+ * Was the server not shut down cleanly as a primary? Then tasks that were unfinished may have been the cause.
+ * The control file tells it until the startup process has begun; after a crash of a backend it says "in
+ * production". A standby's tasks come from its primary, which may have crashed over them. The current folder
+ * is the data directory.
+ */
+static bool
+IsAfterCrash()
+{
+	bool crc_ok = false;
+	ControlFileData *control = get_controlfile(DataDir, &crc_ok);
+	const bool clean =
+		crc_ok && control->state == DB_SHUTDOWNED && access(STANDBY_SIGNAL_FILE, F_OK) != 0;
+
+	pfree(control);
+	return !clean;
+}
+
 /* Fills the root of a fresh allocation. The lists must be there before the parts put nodes on them. */
 static void
 InitRoot(PoolRoot *root)
 {
 	memset(root, 0, sizeof(*root));
-	root->lock = &GetNamedLWLockTranche(kShmemName)->lock;
-	if (!pg_strong_random(&root->epoch, sizeof(root->epoch)))
+	LWLockPadded *const locks = GetNamedLWLockTranche(kShmemName);
+
+	root->lock = &locks[0].lock;
+	root->task_lock = &locks[1].lock;
+	/* 0 stands for "no claim" in the rows */
+	if (!pg_strong_random(&root->epoch, sizeof(root->epoch)) || root->epoch == 0)
 		root->epoch = static_cast<uint64>(GetCurrentTimestamp());
 	root->started_at = GetCurrentTimestamp();
+	root->careful = IsAfterCrash();
 	root->launcher_proc = kNone;
 	root->launcher_wake_at = DT_NOEND;
 
@@ -80,6 +111,10 @@ InitRoot(PoolRoot *root)
 	dlist_init(&root->free_pairs);
 	dlist_init(&root->used_pairs);
 	ConditionVariableInit(&root->slot_freed);
+	ConditionVariableInit(&root->task_ended);
+	ConditionVariableInit(&root->pause_stored);
+	pg_atomic_init_u32(&root->drain_waiters, 0);
+	pg_atomic_init_u32(&root->task_waiters, 0);
 	pg_atomic_init_u64(&root->authority_changes, 0);
 	pg_atomic_init_u64(&root->setting_changes, 0);
 	pg_atomic_init_u64(&root->bytes_used, 0);
@@ -93,8 +128,8 @@ RequestMemory()
 		previous_request_hook();
 #endif
 	RequestAddinShmemSpace(TotalSize());
-	/* one lock for the pool; the DSA's own locks share the tranche */
-	RequestNamedLWLockTranche(kShmemName, 1);
+	/* one lock for the pool, one for the ready queue; the DSA's own locks share the tranche */
+	RequestNamedLWLockTranche(kShmemName, 2);
 }
 
 static void

@@ -14,6 +14,12 @@
  *
  * Every state but free may also go straight back to free: processes die. Generation is counted up at each
  * ReserveSlot, so whatever still holds an older generation finds that the slot is not its own any more.
+ *
+ * A slot that runs does so for one of two kinds. kCommand: it has a command. kTask: its worker takes tasks from
+ * the ready queue, with task_id 0 between them; it came there from idle (StartTasks) or from its handshake, and
+ * leaves for a command of its pair (TaskDone, TasksOver), for idle, or for good. pool->task_slots counts the
+ * slots of kind kTask that are starting, assigned or running: MoveSlot keeps it, as the one writer of state and
+ * kind. SlotFinished, TaskDone and TasksOver differ only in what they leave behind.
  */
 #include "shmem/slots.hpp"
 
@@ -63,21 +69,43 @@ SlotAt(int index)
 	return slots[index];
 }
 
-/* The only writer of WorkerSlot.state. */
+/* Does it take one of the places that tasks may have? */
+static int
+TaskPlaces(const WorkerSlot &slot)
+{
+	return slot.kind == SlotKind::kTask &&
+				   (slot.state == SlotState::kStarting || slot.state == SlotState::kAssigned ||
+					slot.state == SlotState::kRunning)
+			   ? 1
+			   : 0;
+}
+
+/* The only writer of WorkerSlot.state and kind, and of pool->task_slots. */
 static void
-MoveSlot(WorkerSlot &slot, SlotState to)
+MoveSlot(WorkerSlot &slot, SlotState to, SlotKind kind)
 {
 	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
 	Assert(IsLegalMove(slot.state, to));
+	pool->task_slots -= TaskPlaces(slot);
 	slot.state = to;
+	slot.kind = kind;
+	pool->task_slots += TaskPlaces(slot);
+	Assert(pool->task_slots >= 0 && pool->task_slots <= SlotCount());
 	slot.state_changed_at = GetCurrentTimestamp();
 }
 
-/* Forgets what was asked of the command that ended. */
 static void
-ClearCommand(WorkerSlot &slot)
+MoveSlot(WorkerSlot &slot, SlotState to)
+{
+	MoveSlot(slot, to, slot.kind);
+}
+
+/* Forgets the command or task that ended, and what was asked of it. */
+static void
+ClearWork(WorkerSlot &slot)
 {
 	slot.command = kNone;
+	slot.task_id = 0;
 	slot.cancel_id = 0;
 	slot.cancel_sent = false;
 	slot.begun = false;
@@ -95,15 +123,15 @@ ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now)
 	WorkerSlot &slot = *dlist_container(WorkerSlot, node, dlist_pop_head_node(&pool->free_slots));
 
 	slot.generation++;
-	MoveSlot(slot, SlotState::kStarting);
-	slot.kind = kind;
+	MoveSlot(slot, SlotState::kStarting, kind);
 	slot.give_way = false;
 	slot.terminate_sent = false;
 	slot.start_failed = false;
+	slot.batch_stuck = false;
 	slot.stop_reason = StopReason::kNone;
 	slot.target = target;
 	slot.pair = NeedPair(target);
-	ClearCommand(slot);
+	ClearWork(slot);
 	slot.pid = 0;
 	slot.proc = kNone;
 	slot.registered_at = now;
@@ -116,7 +144,7 @@ ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now)
 	return static_cast<int>(&slot - slots);
 }
 
-/* Takes the oldest queued command of the slot's own pair; false when there is none. */
+/* Takes the oldest queued command of the slot's own pair and runs; false when there is none. */
 static bool
 TakeNext(int index)
 {
@@ -128,6 +156,7 @@ TakeNext(int index)
 
 	CommandRecord &record = *dlist_container(CommandRecord, node, dlist_head_node(&pair.queue));
 
+	MoveSlot(slot, SlotState::kRunning, SlotKind::kCommand);
 	slot.command = static_cast<int>(&record - &CommandAt(0));
 	BeginCommand(slot.command, index);
 	return true;
@@ -137,9 +166,11 @@ int
 SlotStarted(int index)
 {
 	WorkerSlot &slot = SlotAt(index);
-	const bool busy = slot.kind == SlotKind::kVisit || TakeNext(index);
 
-	MoveSlot(slot, busy ? SlotState::kRunning : SlotState::kIdle);
+	if (slot.kind == SlotKind::kVisit)
+		MoveSlot(slot, SlotState::kRunning);
+	else if (!TakeNext(index))
+		MoveSlot(slot, slot.kind == SlotKind::kTask ? SlotState::kRunning : SlotState::kIdle);
 	return slot.command;
 }
 
@@ -148,7 +179,7 @@ AssignSlot(int index, int command)
 {
 	WorkerSlot &slot = SlotAt(index);
 
-	MoveSlot(slot, SlotState::kAssigned);
+	MoveSlot(slot, SlotState::kAssigned, SlotKind::kCommand);
 	slot.command = command;
 	BeginCommand(command, index);
 }
@@ -179,29 +210,47 @@ FindIdleSlot(const PairKey &target)
 	return best;
 }
 
-AfterCommand
-SlotFinished(int index, bool may_continue)
+/* May the worker take nothing more? Then it is on its way out. */
+static bool
+Leaves(WorkerSlot &slot, bool may_continue)
+{
+	if (may_continue && !slot.give_way && !slot.terminate_sent && slot.target.fresh_id == 0 &&
+		slot.kind != SlotKind::kVisit && settings::enabled && !IsBlocked(slot.target.database))
+		return false;
+	MoveSlot(slot, SlotState::kStopping);
+	if (slot.give_way)
+		PairAt(slot.pair).gave_way_at = slot.state_changed_at;
+	return true;
+}
+
+/* running -> stopping, running (the next command) or idle. */
+static AfterCommand
+MoveOn(int index, bool may_continue)
 {
 	WorkerSlot &slot = SlotAt(index);
 
-	ClearCommand(slot);
-	slot.stop_reason = StopReason::kNone;
-	slot.commands_done++;
-	if (!may_continue || slot.give_way || slot.terminate_sent || slot.target.fresh_id != 0 ||
-		slot.kind == SlotKind::kVisit || !settings::enabled || IsBlocked(slot.target.database))
-	{
-		MoveSlot(slot, SlotState::kStopping);
-		if (slot.give_way)
-			PairAt(slot.pair).gave_way_at = slot.state_changed_at;
+	if (Leaves(slot, may_continue))
 		return AfterCommand::kExit;
-	}
 	if (TakeNext(index))
-	{
-		slot.state_changed_at = GetCurrentTimestamp();
 		return AfterCommand::kNext;
-	}
 	MoveSlot(slot, SlotState::kIdle);
 	return AfterCommand::kIdle;
+}
+
+/* What it ran is over. */
+static void
+CountDone(WorkerSlot &slot)
+{
+	ClearWork(slot);
+	slot.stop_reason = StopReason::kNone;
+	slot.commands_done++;
+}
+
+AfterCommand
+SlotFinished(int index, bool may_continue)
+{
+	CountDone(SlotAt(index));
+	return MoveOn(index, may_continue);
 }
 
 void
@@ -234,7 +283,7 @@ GiveUpCommand(WorkerSlot &slot, const BriefError *brief, Leftovers *leftovers)
 {
 	const int command = slot.command;
 	CommandRecord &record = CommandAt(command);
-	const bool cancelled = slot.cancel_id == record.id || slot.terminate_id == record.id;
+	const bool cancelled = slot.cancel_id == WorkId(slot) || slot.terminate_id == WorkId(slot);
 
 	/* handed over or taken, but never looked at: it has had no effect, another worker can run it */
 	if (!slot.begun && !cancelled && !record.abandoned)
@@ -297,7 +346,7 @@ FreeSlot(int index, const BriefError *brief, Leftovers *leftovers)
 	slot.failed_target = slot.target;
 	slot.failed_registered_at = slot.registered_at;
 	slot.pair = kNone;
-	ClearCommand(slot);
+	ClearWork(slot);
 	slot.pid = 0;
 	slot.proc = kNone;
 	dlist_delete(&slot.node);
@@ -312,11 +361,10 @@ SignalCommand(int index, StopReason reason, TimestampTz terminate_at)
 	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
 	WorkerSlot &slot = SlotAt(index);
 
-	if (slot.command == kNone)
+	const uint64 id = WorkId(slot);
+
+	if (id == 0)
 		return;
-
-	const uint64 id = CommandAt(slot.command).id;
-
 	slot.stop_reason = reason;
 	if (terminate_at != DT_NOEND && (slot.terminate_id != id || terminate_at < slot.terminate_at))
 	{
@@ -330,6 +378,90 @@ SignalCommand(int index, StopReason reason, TimestampTz terminate_at)
 		slot.cancel_sent = true;
 		kill(slot.pid, SIGINT);
 	}
+}
+
+/* --- tasks ---------------------------------------------------------------------------------------------- */
+
+int
+TaskSlotLimit()
+{
+	return std::max(1, SlotCount() - settings::reserved_workers);
+}
+
+bool
+StartTasks(int index)
+{
+	WorkerSlot &slot = SlotAt(index);
+
+	if (slot.state != SlotState::kIdle || slot.terminate_sent || slot.target.fresh_id != 0 ||
+		!settings::enabled || IsBlocked(slot.target.database) ||
+		pool->task_slots >= TaskSlotLimit())
+		return false;
+	MoveSlot(slot, SlotState::kRunning, SlotKind::kTask);
+	return true;
+}
+
+void
+BeginTask(int index, int64 id, Oid owner, const char *name)
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	WorkerSlot &slot = SlotAt(index);
+
+	Assert(slot.state == SlotState::kRunning && slot.kind == SlotKind::kTask && slot.task_id == 0);
+	slot.task_id = id;
+	slot.begun = true;
+	slot.task_owner = owner;
+	strlcpy(slot.task_name, name == nullptr ? "" : name, sizeof(slot.task_name));
+	slot.task_started_at = GetCurrentTimestamp();
+	slot.progress = -1;
+	slot.progress_at = 0;
+	slot.message[0] = '\0';
+}
+
+AfterCommand
+TaskDone(int index, bool may_continue)
+{
+	WorkerSlot &slot = SlotAt(index);
+
+	CountDone(slot);
+	if (Leaves(slot, may_continue))
+		return AfterCommand::kExit;
+	if (TakeNext(index))
+		return AfterCommand::kNext;
+	/* worker_pool.reserved_workers was raised meanwhile */
+	if (pool->task_slots > TaskSlotLimit())
+	{
+		MoveSlot(slot, SlotState::kIdle);
+		return AfterCommand::kIdle;
+	}
+	return AfterCommand::kNext;
+}
+
+AfterCommand
+TasksOver(int index)
+{
+	WorkerSlot &slot = SlotAt(index);
+
+	Assert(slot.kind == SlotKind::kTask && slot.task_id == 0);
+	slot.batch_stuck = false;
+	return MoveOn(index, true);
+}
+
+bool
+SignalTask(int index, int64 task_id, StopReason reason, TimestampTz terminate_at)
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	/* ids of tasks are of a database */
+	if (SlotAt(index).task_id != task_id || SlotAt(index).target.database != MyDatabaseId)
+		return false;
+	SignalCommand(index, reason, terminate_at);
+	return true;
+}
+
+uint64
+WorkId(const WorkerSlot &slot)
+{
+	return slot.command != kNone ? CommandAt(slot.command).id : static_cast<uint64>(slot.task_id);
 }
 
 void

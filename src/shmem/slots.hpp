@@ -146,7 +146,7 @@ void BeginTask(int index, int64 id, Oid owner, const char *name);
 AfterCommand TaskDone(int index, bool may_continue);
 /* running, kind kTask, found nothing more -> idle (or kNext with a command that came meanwhile, or kExit). */
 AfterCommand TasksOver(int index);
-/* SignalCommand for the task `task_id`; false when the slot does not run it any more. */
+/* SignalCommand for the task `task_id` of the current database; false when the slot does not run it any more. */
 bool SignalTask(int slot, int64 task_id, StopReason reason, TimestampTz terminate_at);
 /* Id of the command or task that the slot runs; 0 = none. Command ids are above all task ids. */
 uint64 WorkId(const WorkerSlot &slot);

@@ -22,8 +22,9 @@ inline constexpr int kArmed = 64;
 /* At commit: PushItem and WakePair. */
 void ArmItem(const ItemSpec &spec);
 /*
- * The same at commit and at abort: the row is locked by this transaction, so a worker that came by has
- * passed over it.
+ * The same at commit and at abort (of the subtransaction, too, which unlocks it): the row is locked by this
+ * transaction, so a worker that came by has passed over it. After ArmRemoval of the same item it only says what
+ * happens at abort.
  */
 void ArmLockedItem(const ItemSpec &spec);
 /* At commit: RemoveItem, for a waiting task that was cancelled or a schedule that was dropped. */
@@ -42,9 +43,12 @@ void InstallTaskWake();
 
 /* --- waiting for a task ----------------------------------------------------------------------------------- */
 
-/* This process waits for the task from now on (waiters.hpp has the entry); EndWait() of session.hpp ends it. */
+/*
+ * This process waits for the task from now on (waiters.hpp has the entry); EndWait() of session.hpp ends it. The
+ * caller has called PrepareSession(), and looks at the row after this: an end that it does not see there wakes it.
+ */
 void BeginTaskWait(int64 id, bool may_time_out, TimestampTz since);
-/* Sets the latch of all who wait for that task. Never raises. */
+/* Sets the latch of all who wait for that task, id 0: for any of the database. Never raises. */
 void WakeTaskWaiters(Oid database, int64 id);
 
 } // namespace worker_pool

@@ -3,8 +3,8 @@
  *	  The functions behind the views `status` and `databases`. Any session, also on a hot standby.
  *
  * `status` is one moment, counted under one shared hold of the pool lock. `databases` walks pg_database
- * and adds what visits have reported; of the current database it reads the extension's version itself, so
- * that CREATE EXTENSION shows at once.
+ * and adds what visits have reported and what the ready queue holds; of the current database it reads the
+ * extension's version itself, so that CREATE EXTENSION shows at once.
  */
 #include "sqlfn/rows.hpp"
 
@@ -15,6 +15,7 @@
 #include "pg/encoding.hpp"
 #include "pg/guard.hpp"
 #include "shmem/databases.hpp"
+#include "shmem/ready.hpp"
 #include "shmem/slots.hpp"
 
 namespace worker_pool
@@ -123,9 +124,9 @@ VersionReason(const char *version)
 					version, kVersion);
 }
 
-/* Why nothing runs in the database and what to do about it, or nullptr when it is served. */
+/* Why the database is not served at all and what to do about it, or nullptr. */
 static const char *
-IdleReason(const FormData_pg_database *form, const DatabaseEntry &entry)
+ClosedReason(const FormData_pg_database *form, const DatabaseEntry &entry)
 {
 	/* what DROP DATABASE leaves in datconnlimit when it was interrupted; older minors do not name it */
 	constexpr int32 kInvalidDatabase = -2;
@@ -149,6 +150,36 @@ IdleReason(const FormData_pg_database *form, const DatabaseEntry &entry)
 	return "no worker has looked into it since the server's start";
 }
 
+/* Who paused the database, when and why, and how it goes on. */
+static const char *
+PauseReason(const FormData_pg_database *form, const PauseNote &pause)
+{
+	const char *by = GetUserNameFromId(pause.by, true);
+	const char *why = "";
+
+	if (pause.reason[0] != '\0')
+		why =
+			psprintf(" (%s)", ToServerEncoding(pause.reason, static_cast<int>(strlen(pause.reason)),
+											   form->encoding));
+	return psprintf("it was paused by %s at %s%s: run SELECT worker_pool.resume() in this database",
+					by != nullptr ? by : "a role that is gone", timestamptz_to_str(pause.at), why);
+}
+
+/* Why no tasks run in the database, or nullptr when nothing is in their way. */
+static const char *
+IdleReason(const FormData_pg_database *form, const DatabaseEntry &entry, const DatabaseTasks &tasks)
+{
+	const char *const closed = ClosedReason(form, entry);
+
+	if (closed != nullptr)
+		return closed;
+	if (tasks.pause.paused)
+		return PauseReason(form, tasks.pause);
+	if (RecoveryInProgress())
+		return "the server is a standby: tasks and schedules run on the primary";
+	return nullptr;
+}
+
 /* Message of the last visit or start that failed; in the encoding of the database, or plain ASCII. */
 static void
 AddLastError(RowWriter *row, const FormData_pg_database *form, const DatabaseEntry &entry)
@@ -165,7 +196,10 @@ static void
 WriteDatabase(RowWriter *row, const FormData_pg_database *form)
 {
 	DatabaseEntry entry = CopyEntry(form->oid);
+	DatabaseTasks tasks = {};
 
+	if (!GetDatabaseTasks(form->oid, &tasks))
+		tasks = {};
 	if (form->oid == MyDatabaseId)
 	{
 		const char *version = InstalledVersion();
@@ -176,13 +210,13 @@ WriteDatabase(RowWriter *row, const FormData_pg_database *form)
 	}
 	AddName(row, NameStr(form->datname));
 	AddText(row, entry.has_extension ? entry.version : nullptr);
-	AddBool(row, false); /* paused */
-	AddBigint(row, 0);	 /* ready */
-	AddBigint(row, 0);	 /* running */
-	AddBigint(row, 0);	 /* failed */
-	AddNull(row);		 /* oldest_ready_at */
-	AddNull(row);		 /* next_due */
-	AddText(row, IdleReason(form, entry));
+	AddBool(row, tasks.pause.paused);
+	AddBigint(row, tasks.ready);
+	AddBigint(row, tasks.running);
+	AddBigint(row, tasks.failed);
+	AddTime(row, tasks.oldest_ready);
+	AddTime(row, TIMESTAMP_IS_NOEND(tasks.next_due) ? 0 : tasks.next_due);
+	AddText(row, IdleReason(form, entry, tasks));
 	AddLastError(row, form, entry);
 	EndRow(row);
 }

@@ -68,6 +68,21 @@ AddBool(RowWriter *row, bool value)
 }
 
 void
+AddDouble(RowWriter *row, double value)
+{
+	Add(row, Float8GetDatum(value), false);
+}
+
+void
+AddMicroseconds(RowWriter *row, int64 microseconds)
+{
+	auto *const interval = static_cast<Interval *>(palloc0(sizeof(Interval)));
+
+	interval->time = microseconds;
+	Add(row, IntervalPGetDatum(interval), false);
+}
+
+void
 AddText(RowWriter *row, const char *value)
 {
 	if (value == nullptr)

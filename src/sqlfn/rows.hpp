@@ -31,6 +31,9 @@ void AddNull(RowWriter *row);
 void AddInt(RowWriter *row, int32 value);
 void AddBigint(RowWriter *row, int64 value);
 void AddBool(RowWriter *row, bool value);
+void AddDouble(RowWriter *row, double value);
+/* Type interval. */
+void AddMicroseconds(RowWriter *row, int64 microseconds);
 /* nullptr: NULL. */
 void AddText(RowWriter *row, const char *value);
 /* nullptr: NULL. Type name. */
@@ -38,5 +41,12 @@ void AddName(RowWriter *row, const char *value);
 /* 0: NULL. */
 void AddTime(RowWriter *row, TimestampTz value);
 void EndRow(RowWriter *row);
+
+/* A fraction from 0 to 1 as it was typed: 0.1 as real is 0.10000000149 as double precision. */
+inline double
+PlainFraction(float fraction)
+{
+	return static_cast<double>(static_cast<int64>(static_cast<double>(fraction) * 1e6 + 0.5)) / 1e6;
+}
 
 } // namespace worker_pool

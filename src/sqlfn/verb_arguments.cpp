@@ -239,4 +239,227 @@ ReadErrorWhenFull(FunctionCallInfo fcinfo, int n)
 	return true;
 }
 
+/* --- of tasks, queues and schedules ------------------------------------------------------------------------ */
+
+/* Keys stand in an index: a page has room for a few of them. */
+static constexpr Size kLongestKey = 1024;
+
+int64
+ReadTaskId(FunctionCallInfo fcinfo, int n)
+{
+	RefuseNull(fcinfo, n, "id");
+	return PG_GETARG_INT64(n);
+}
+
+int64 *
+ReadTaskIds(FunctionCallInfo fcinfo, int n, const char *argument, int *count)
+{
+	Datum *elements = nullptr;
+	bool *nulls = nullptr;
+
+	*count = 0;
+	if (PG_ARGISNULL(n))
+		return nullptr;
+
+	ArrayType *array = PG_GETARG_ARRAYTYPE_P(n);
+
+	if (ARR_NDIM(array) == 0)
+		return nullptr;
+	if (ARR_NDIM(array) != 1)
+		ereport(ERROR, (errcode(ERRCODE_ARRAY_SUBSCRIPT_ERROR),
+						errmsg("argument \"%s\" must be a one-dimensional array", argument)));
+	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements,
+					  &nulls, count);
+
+	auto *ids = static_cast<int64 *>(palloc(static_cast<Size>(*count) * sizeof(int64)));
+
+	for (int i = 0; i < *count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument \"%s\" must not contain nulls", argument)));
+		ids[i] = DatumGetInt64(elements[i]);
+	}
+	std::sort(ids, ids + *count);
+	*count = static_cast<int>(std::unique(ids, ids + *count) - ids);
+	return ids;
+}
+
+Datum
+ReadArgsToStore(FunctionCallInfo fcinfo, int n)
+{
+	return PointerGetDatum(PG_ARGISNULL(n) ? construct_empty_array(TEXTOID)
+										   : PG_GETARG_ARRAYTYPE_P(n));
+}
+
+Datum
+ReadSettingsToStore(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return DirectFunctionCall1(jsonb_in, CStringGetDatum("{}"));
+	return JsonbPGetDatum(PG_GETARG_JSONB_P(n));
+}
+
+const char *
+ReadQueueName(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return nullptr;
+
+	const char *name = text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (strlen(name) >= NAMEDATALEN)
+		ereport(ERROR, (errcode(ERRCODE_NAME_TOO_LONG),
+						errmsg("name of a queue must not be longer than %d bytes", NAMEDATALEN - 1)));
+	if (name[0] == '\0')
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("name of a queue must not be empty")));
+	return name;
+}
+
+const char *
+ReadKey(FunctionCallInfo fcinfo, int n, const char *argument)
+{
+	if (PG_ARGISNULL(n))
+		return nullptr;
+
+	const char *key = text_to_cstring(PG_GETARG_TEXT_PP(n));
+
+	if (strlen(key) > kLongestKey)
+		ereport(ERROR, (errcode(ERRCODE_STRING_DATA_RIGHT_TRUNCATION),
+						errmsg("argument \"%s\" must not be longer than %zu bytes", argument,
+							   kLongestKey),
+						errhint("Use a hash of it, such as md5(...).")));
+	return key;
+}
+
+int32
+ReadCount(FunctionCallInfo fcinfo, int n, const char *argument, int32 otherwise, int32 least)
+{
+	if (PG_ARGISNULL(n))
+		return otherwise;
+
+	const int32 value = PG_GETARG_INT32(n);
+
+	if (value < least)
+		ereport(ERROR,
+				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+				 errmsg("argument \"%s\" must be at least %d, not %d", argument, least, value)));
+	return value;
+}
+
+TimestampTz
+ReadTime(FunctionCallInfo fcinfo, int n, const char *argument, TimestampTz otherwise)
+{
+	if (PG_ARGISNULL(n))
+		return otherwise;
+
+	const TimestampTz value = PG_GETARG_TIMESTAMPTZ(n);
+
+	if (TIMESTAMP_NOT_FINITE(value))
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"%s\" must be finite", argument)));
+	return value;
+}
+
+int
+ReadTristate(FunctionCallInfo fcinfo, int n)
+{
+	if (PG_ARGISNULL(n))
+		return -1;
+	return PG_GETARG_BOOL(n) ? 1 : 0;
+}
+
+/* "'a', 'b' or 'c'" */
+static const char *
+ListWords(const char *const *words)
+{
+	StringInfoData list;
+
+	initStringInfo(&list);
+	for (int i = 0; words[i] != nullptr; i++)
+		appendStringInfo(&list, "%s'%s'",
+						 i == 0					   ? ""
+						 : words[i + 1] == nullptr ? " or "
+												   : ", ",
+						 words[i]);
+	return list.data;
+}
+
+static int
+FindWord(const char *word, const char *const *words)
+{
+	for (int i = 0; words[i] != nullptr; i++)
+		if (strcmp(word, words[i]) == 0)
+			return i;
+	return -1;
+}
+
+int
+ReadWord(FunctionCallInfo fcinfo, int n, const char *argument, const char *const *words)
+{
+	if (PG_ARGISNULL(n))
+		return 0;
+
+	const char *word = text_to_cstring(PG_GETARG_TEXT_PP(n));
+	const int found = FindWord(word, words);
+
+	if (found < 0)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("invalid value for argument \"%s\": \"%s\"", argument, word),
+						errhint("It can be %s.", ListWords(words))));
+	return found;
+}
+
+char
+ReadHistory(FunctionCallInfo fcinfo, int n)
+{
+	static constexpr const char *kWords[] = {"all", "errors", "off", nullptr};
+	static constexpr char kLetters[] = {settings::kHistoryAll, settings::kHistoryErrors,
+										settings::kHistoryOff};
+
+	if (PG_ARGISNULL(n))
+		return static_cast<char>(settings::history_mode);
+	return kLetters[ReadWord(fcinfo, n, "history", kWords)];
+}
+
+uint32
+ReadReset(FunctionCallInfo fcinfo, int n, const char *const *words)
+{
+	Datum *elements = nullptr;
+	bool *nulls = nullptr;
+	int count = 0;
+	uint32 reset = 0;
+
+	if (PG_ARGISNULL(n))
+		return 0;
+	deconstruct_array(PG_GETARG_ARRAYTYPE_P(n), TEXTOID, -1, false, TYPALIGN_INT, &elements, &nulls,
+					  &count);
+	for (int i = 0; i < count; i++)
+	{
+		if (nulls[i])
+			ereport(ERROR, (errcode(ERRCODE_NULL_VALUE_NOT_ALLOWED),
+							errmsg("argument \"reset\" must not contain nulls")));
+
+		const char *word = TextDatumGetCString(elements[i]);
+		const int found = FindWord(word, words);
+
+		if (found < 0)
+			ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+							errmsg("option \"%s\" in argument \"reset\" has no default to return to",
+								   word),
+							errhint("It can be %s.", ListWords(words))));
+		reset |= 1U << found;
+	}
+	return reset;
+}
+
+void
+RefuseSetAndReset(bool set, bool reset, const char *option)
+{
+	if (set && reset)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("option \"%s\" cannot be set and reset at once", option)));
+}
+
 } // namespace worker_pool

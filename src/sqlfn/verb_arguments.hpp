@@ -54,6 +54,36 @@ const char *ReadName(FunctionCallInfo fcinfo, int n);
 /* boolean; NULL: false. */
 bool ReadFlag(FunctionCallInfo fcinfo, int n);
 
+/* --- of tasks, queues and schedules ------------------------------------------------------------------------ */
+
+/* A task's id; NULL: 22004. */
+int64 ReadTaskId(FunctionCallInfo fcinfo, int n);
+/* bigint[], sorted, each once; nullptr and *count 0 for none. 22004 nulls in it, 2202E more than one dimension. */
+int64 *ReadTaskIds(FunctionCallInfo fcinfo, int n, const char *argument, int *count);
+/* The `args` and `settings` to be stored, after ReadArgs and ReadSettings have checked them; '{}' for NULL. */
+Datum ReadArgsToStore(FunctionCallInfo fcinfo, int n);
+Datum ReadSettingsToStore(FunctionCallInfo fcinfo, int n);
+/* name of a queue; nullptr for NULL. 42622 more than 63 bytes, 22023 empty. */
+const char *ReadQueueName(FunctionCallInfo fcinfo, int n);
+/* Any text that is stored and indexed, or nullptr. 22001 more than 1024 bytes. */
+const char *ReadKey(FunctionCallInfo fcinfo, int n, const char *argument);
+/* int; NULL: otherwise. 22023 below `least`. */
+int32 ReadCount(FunctionCallInfo fcinfo, int n, const char *argument, int32 otherwise, int32 least);
+/* timestamptz; NULL: otherwise. 22023 for an infinite one. */
+TimestampTz ReadTime(FunctionCallInfo fcinfo, int n, const char *argument, TimestampTz otherwise);
+/* 'all', 'errors', 'off' as the letter that is stored; NULL: worker_pool.history. Else 22023. */
+char ReadHistory(FunctionCallInfo fcinfo, int n);
+/* boolean: 1, 0, or -1 for NULL. */
+int ReadTristate(FunctionCallInfo fcinfo, int n);
+/*
+ * One of the words, as its number; NULL: 0. Else 22023 with a hint that lists them. `words` ends with nullptr.
+ */
+int ReadWord(FunctionCallInfo fcinfo, int n, const char *argument, const char *const *words);
+/* text[] of option names for alter_*: bit i of the result for words[i]. 22023 for any other, 22004 for null. */
+uint32 ReadReset(FunctionCallInfo fcinfo, int n, const char *const *words);
+/* 22023 for an option that is both set and reset. */
+void RefuseSetAndReset(bool set, bool reset, const char *option);
+
 /* on_full: true for 'error', false for 'queue' and NULL; else 22023. */
 bool ReadErrorWhenFull(FunctionCallInfo fcinfo, int n);
 

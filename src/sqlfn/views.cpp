@@ -5,13 +5,14 @@
  * What the rows have in common is copied under one shared hold of the pool lock, so that a view shows one
  * moment. The texts are fetched afterwards, record by record; where the record has gone meanwhile, the row
  * stands without its text. Names are looked up when they are shown; a database or role that was dropped is
- * NULL.
+ * NULL. The text of a running task is read from the table, so only that of a task of the current database shows.
  *
  * Everybody who may use the schema sees every row, but command text and error only where MaySeeCommand()
  * allows it. A function in a view runs as the user of the view, so GetUserId() is who asks.
  */
 #include "sqlfn/rows.hpp"
 
+#include "catalog/task_row.hpp"
 #include "feature/authority.hpp"
 #include "feature/request.hpp"
 #include "pg/encoding.hpp"
@@ -54,6 +55,12 @@ struct SlotCopy
 	TimestampTz state_changed_at;
 	uint64 commands_done;
 	CommandCopy command;
+
+	int64 task_id; /* 0: none */
+	Oid task_owner;
+	char task_name[NAMEDATALEN];
+	float progress; /* -1: none */
+	char message[sizeof(WorkerSlot::message)];
 };
 
 /* Lock held, shared suffices. */
@@ -118,6 +125,14 @@ CopySlots(SlotCopy *copies)
 		copy.started_at = slot.started_at;
 		copy.state_changed_at = slot.state_changed_at;
 		copy.commands_done = slot.commands_done;
+		copy.task_id = slot.task_id;
+		if (slot.task_id != 0)
+		{
+			copy.task_owner = slot.task_owner;
+			copy.progress = slot.progress;
+			memcpy(copy.task_name, slot.task_name, sizeof(copy.task_name));
+			memcpy(copy.message, slot.message, sizeof(copy.message));
+		}
 		copy.command.id = 0;
 		if (slot.command != kNone)
 			CopyCommand(&copy.command, slot.command);
@@ -207,35 +222,87 @@ EncodingOf(Oid database)
 	return encoding;
 }
 
+/* The text of a task of the current database, or nullptr where it has ended meanwhile. */
+static const char *
+TaskCommandText(int64 id)
+{
+	Relation task = TryOpenTable(Table::kTask, AccessShareLock);
+	const char *text = nullptr;
+
+	if (task == nullptr)
+		return nullptr;
+
+	HeapTuple tuple = FetchById(task, Index::kTaskId, id);
+
+	if (HeapTupleIsValid(tuple))
+		text = TaskText(task, tuple, kTaskCommand);
+	table_close(task, AccessShareLock);
+	return text;
+}
+
+/* What the slot's worker wrote about its task; in the encoding of its database. */
+static const char *
+TaskNote(const SlotCopy &slot, const char *note)
+{
+	if (note[0] == '\0')
+		return nullptr;
+	return ToServerEncoding(note, static_cast<int>(strlen(note)), EncodingOf(slot.database));
+}
+
+/* Columns command_id, task_id, service, name, command. */
+static void
+AddWork(RowWriter *row, const SlotCopy &slot)
+{
+	const CommandCopy &command = slot.command;
+
+	if (command.id != 0)
+		AddBigint(row, static_cast<int64>(command.id));
+	else
+		AddNull(row);
+	if (slot.task_id != 0)
+		AddBigint(row, slot.task_id);
+	else
+		AddNull(row);
+	AddNull(row); /* service */
+	if (command.id != 0)
+	{
+		AddCommandName(row, command);
+		AddText(row, MaySeeCommand(GetUserId(), command.owner) ? CommandText(command) : nullptr);
+	}
+	else if (slot.task_id != 0)
+	{
+		AddText(row, TaskNote(slot, slot.task_name));
+		AddText(row, slot.database == MyDatabaseId && MaySeeCommand(GetUserId(), slot.task_owner)
+						 ? TaskCommandText(slot.task_id)
+						 : nullptr);
+	}
+	else
+	{
+		AddNull(row);
+		AddNull(row);
+	}
+}
+
 static void
 WriteWorker(RowWriter *row, const SlotCopy &slot)
 {
-	const CommandCopy &command = slot.command;
-	const bool busy = command.id != 0;
-	const bool visible = busy && MaySeeCommand(GetUserId(), command.owner);
-
 	AddInt(row, slot.index);
 	AddPid(row, slot.pid);
 	AddText(row, SlotKindName(slot.kind));
 	AddText(row, SlotStateName(slot.state));
 	AddDatabase(row, slot.database);
 	AddRole(row, slot.role);
-	if (busy)
-		AddBigint(row, static_cast<int64>(command.id));
-	else
-		AddNull(row);
-	AddNull(row); /* task_id */
-	AddNull(row); /* service */
-	if (busy)
-		AddCommandName(row, command);
-	else
-		AddNull(row);
-	AddText(row, visible ? CommandText(command) : nullptr);
+	AddWork(row, slot);
 	AddTime(row, slot.started_at);
 	AddTime(row, slot.state_changed_at);
 	AddBigint(row, static_cast<int64>(slot.commands_done));
-	AddNull(row); /* progress */
-	AddNull(row); /* message */
+	if (slot.task_id != 0 && slot.progress >= 0)
+		AddDouble(row, PlainFraction(slot.progress));
+	else
+		AddNull(row);
+	AddText(row, slot.task_id != 0 && MaySeeCommand(GetUserId(), slot.task_owner)
+					 ? TaskNote(slot, slot.message)
+					 : nullptr);
 	EndRow(row);
 }
 

@@ -12,15 +12,45 @@ INSERT INTO expected VALUES
 	('worker_results', $$ids bigint[]$$, 'SETOF record', 'f', 'v', 'u', true),
 	('run', $$command text, args text[] DEFAULT '{}'::text[], database name DEFAULT current_database(), run_as name DEFAULT CURRENT_USER, timeout interval DEFAULT NULL::interval, settings jsonb DEFAULT '{}'::jsonb, fresh boolean DEFAULT false$$, 'text', 'f', 'v', 'u', false),
 	('query', $$command text, args text[] DEFAULT '{}'::text[], database name DEFAULT current_database(), run_as name DEFAULT CURRENT_USER, timeout interval DEFAULT NULL::interval, settings jsonb DEFAULT '{}'::jsonb, fresh boolean DEFAULT false$$, 'SETOF record', 'f', 'v', 'u', true),
-	('args', $$VARIADIC "any"$$, 'text[]', 'f', 's', 'u', false);
-SELECT 11 + 8 * count(*) AS tests FROM expected \gset
+	('args', $$VARIADIC "any"$$, 'text[]', 'f', 's', 'u', false),
+	('enqueue', $$command text, args text[] DEFAULT '{}'::text[], queue text DEFAULT 'default'::text, priority integer DEFAULT 0, run_at timestamp with time zone DEFAULT now(), max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT '00:00:05'::interval, timeout interval DEFAULT NULL::interval, expires_at timestamp with time zone DEFAULT NULL::timestamp with time zone, key text DEFAULT NULL::text, on_conflict text DEFAULT 'keep'::text, concurrency_key text DEFAULT NULL::text, depends_on bigint[] DEFAULT '{}'::bigint[], run_as name DEFAULT CURRENT_USER, atomic boolean DEFAULT NULL::boolean, settings jsonb DEFAULT '{}'::jsonb, history text DEFAULT NULL::text, name text DEFAULT NULL::text$$, 'bigint', 'f', 'v', 'u', false),
+	('cancel_task', $$id bigint, grace interval DEFAULT '00:00:05'::interval$$, 'boolean', 'f', 'v', 'u', false),
+	('retry_task', $$id bigint$$, 'boolean', 'f', 'v', 'u', false),
+	('wait_task', $$id bigint, timeout interval DEFAULT NULL::interval$$, 'text', 'f', 'v', 'u', false),
+	('await_task', $$IN id bigint, IN timeout interval DEFAULT NULL::interval$$, NULL, 'p', 'v', 'u', false),
+	('current_task', $$$$, 'bigint', 'f', 'v', 'u', false),
+	('report_progress', $$fraction real, message text DEFAULT NULL::text$$, 'void', 'f', 'v', 'u', false),
+	('create_queue', $$name text, max_running integer DEFAULT NULL::integer, priority integer DEFAULT 0, if_not_exists boolean DEFAULT false$$, 'boolean', 'f', 'v', 'u', false),
+	('alter_queue', $$name text, max_running integer DEFAULT NULL::integer, priority integer DEFAULT NULL::integer, reset text[] DEFAULT '{}'::text[]$$, 'void', 'f', 'v', 'u', false),
+	('drop_queue', $$name text$$, 'boolean', 'f', 'v', 'u', false),
+	('pause', $$queue text DEFAULT NULL::text, reason text DEFAULT NULL::text$$, 'boolean', 'f', 'v', 'u', false),
+	('resume', $$queue text DEFAULT NULL::text$$, 'boolean', 'f', 'v', 'u', false),
+	('drain', $$queue text DEFAULT NULL::text, timeout interval DEFAULT '00:01:00'::interval$$, 'integer', 'f', 'v', 'u', false),
+	('adopt', $$$$, 'integer', 'f', 'v', 'u', false),
+	('rescan', $$$$, 'void', 'f', 'v', 'u', false),
+	('schedule', $$name text, schedule text, command text, args text[] DEFAULT '{}'::text[], timezone text DEFAULT NULL::text, active boolean DEFAULT true, overlap text DEFAULT 'skip'::text, missed text DEFAULT 'once'::text, queue text DEFAULT 'default'::text, priority integer DEFAULT 0, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT '00:00:05'::interval, timeout interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, run_as name DEFAULT CURRENT_USER, atomic boolean DEFAULT NULL::boolean, settings jsonb DEFAULT '{}'::jsonb$$, 'bigint', 'f', 'v', 'u', false),
+	('alter_schedule', $$name text, schedule text DEFAULT NULL::text, command text DEFAULT NULL::text, args text[] DEFAULT NULL::text[], timezone text DEFAULT NULL::text, active boolean DEFAULT NULL::boolean, overlap text DEFAULT NULL::text, missed text DEFAULT NULL::text, queue text DEFAULT NULL::text, priority integer DEFAULT NULL::integer, max_attempts integer DEFAULT NULL::integer, retry_delay interval DEFAULT NULL::interval, timeout interval DEFAULT NULL::interval, expires_after interval DEFAULT NULL::interval, run_as name DEFAULT NULL::name, atomic boolean DEFAULT NULL::boolean, settings jsonb DEFAULT NULL::jsonb, reset text[] DEFAULT '{}'::text[]$$, 'void', 'f', 'v', 'u', false),
+	('unschedule', $$name text$$, 'boolean', 'f', 'v', 'u', false),
+	('run_schedule', $$name text$$, 'bigint', 'f', 'v', 'u', false),
+	('next_runs', $$schedule text, timezone text DEFAULT NULL::text, n integer DEFAULT 5, after timestamp with time zone DEFAULT now()$$, 'SETOF timestamp with time zone', 'f', 's', 's', true),
+	('import_pg_cron', $$dry_run boolean DEFAULT true$$, 'TABLE(jobid bigint, name text, schedule text, command text, database text, username text, active boolean, action text, note text)', 'f', 'v', 'u', true),
+	('task_result', $$id bigint$$, 'jsonb', 'f', 'v', 'u', false),
+	('explain_task', $$id bigint, OUT reason text, OUT detail text, OUT hint text$$, 'SETOF record', 'f', 'v', 'u', true),
+	('stats_reset', '', 'void', 'f', 'v', 'u', false);
+-- those behind the views and the trigger
+CREATE TEMP TABLE internals (name text);
+INSERT INTO internals VALUES ('_workers'), ('_commands'), ('_status'), ('_databases'), ('_may_see'), ('_may_see_row'), ('_is_own_row'), ('_task_is_running'), ('_task_pid'),
+	('_task_started_at'), ('_task_progress'), ('_task_message'), ('_queue_pause'), ('_queue_counts'), ('_stats'), ('_latency'), ('note_rows');
+SELECT 12 + 8 * count(*) AS tests FROM expected \gset
 SELECT plan(:tests);
 
 -- what there is
-SELECT set_eq($$SELECT proname::text FROM pg_proc WHERE pronamespace = 'worker_pool'::regnamespace AND proname NOT LIKE '\_%'$$,
+SELECT set_eq($$SELECT proname::text FROM pg_proc WHERE pronamespace = 'worker_pool'::regnamespace AND proname NOT IN (SELECT name FROM internals)$$,
 	'SELECT name FROM expected', 'the functions of the interface');
-SELECT set_eq($$SELECT proname::text FROM pg_proc WHERE pronamespace = 'worker_pool'::regnamespace AND proname LIKE '\_%'$$,
-	ARRAY['_workers', '_commands', '_status', '_databases'], 'and those behind the views');
+SELECT set_eq($$SELECT proname::text FROM pg_proc WHERE pronamespace = 'worker_pool'::regnamespace AND (proname LIKE '\_%' OR prorettype = 'trigger'::regtype)$$,
+	'SELECT name FROM internals', 'and those behind the views and tables');
+SELECT is_empty($$SELECT proname FROM pg_proc WHERE pronamespace = 'worker_pool'::regnamespace AND proname IN (SELECT name FROM internals) AND prorettype <> 'trigger'::regtype AND NOT (provolatile = 's' OR proretset)$$,
+	'which the planner may take out of a view: they are stable');
 SELECT is_empty($$SELECT proname FROM pg_proc WHERE pronamespace = 'worker_pool'::regnamespace GROUP BY 1 HAVING count(*) > 1$$,
 	'no overloads');
 
@@ -33,7 +63,7 @@ SELECT is(p.prokind, e.kind, e.name || ': function or procedure')
 	FROM expected AS e LEFT JOIN pg_proc AS p ON p.proname = e.name AND p.pronamespace = 'worker_pool'::regnamespace;
 SELECT is(p.provolatile, e.volatility, e.name || ': volatility')
 	FROM expected AS e LEFT JOIN pg_proc AS p ON p.proname = e.name AND p.pronamespace = 'worker_pool'::regnamespace;
-SELECT is(p.proparallel, e.parallel, e.name || ': parallel unsafe')
+SELECT is(p.proparallel, e.parallel, e.name || ': parallel or not')
 	FROM expected AS e LEFT JOIN pg_proc AS p ON p.proname = e.name AND p.pronamespace = 'worker_pool'::regnamespace;
 SELECT is(p.proretset, e.set, e.name || ': set or not')
 	FROM expected AS e LEFT JOIN pg_proc AS p ON p.proname = e.name AND p.pronamespace = 'worker_pool'::regnamespace;

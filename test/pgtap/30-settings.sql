@@ -17,8 +17,15 @@ INSERT INTO expected VALUES
 	('fairness_interval', 'integer', 'ms', 'sighup', '1000', '0', '2147483647'),
 	('default_timeout', 'integer', 'ms', 'sighup', '0', '0', '2147483647'),
 	('max_result_size', 'integer', 'kB', 'sighup', '1048576', '1', '2147483647'),
-	('max_workers_per_role', 'integer', NULL, 'superuser', '0', '0', '4096');
-SELECT 10 + 4 * count(*) AS tests FROM expected \gset
+	('timezone', 'string', NULL, 'sighup', 'UTC', NULL, NULL),
+	('missed_grace', 'integer', 's', 'sighup', '3600', '0', '2147483647'),
+	('history', 'enum', NULL, 'sighup', 'all', NULL, NULL),
+	('history_retention', 'integer', 's', 'sighup', '86400', '0', '2147483647'),
+	('history_retention_failed', 'integer', 's', 'sighup', '604800', '0', '2147483647'),
+	('notify', 'bool', NULL, 'sighup', 'off', NULL, NULL),
+	('max_workers_per_role', 'integer', NULL, 'superuser', '0', '0', '4096'),
+	('max_tasks_per_role', 'integer', NULL, 'superuser', '0', '0', '2147483647');
+SELECT 16 + 4 * count(*) AS tests FROM expected \gset
 SELECT plan(:tests);
 
 -- `fault` is there in test builds only
@@ -41,6 +48,11 @@ SELECT throws_ok('SET worker_pool.max_workers = 5', '55P02', NULL, 'max_workers 
 SELECT throws_ok('SET worker_pool.enabled = off', '55P02', NULL, 'enabled wants a reload');
 SELECT throws_ok('ALTER DATABASE ' || current_database() || ' SET worker_pool.idle_timeout = 1', '55P02', NULL, 'idle_timeout cannot be set for a database');
 SELECT throws_ok('SET worker_pool.max_workers_per_role = -1', '22023', NULL, 'out of range');
+SELECT is((SELECT enumvals FROM pg_settings WHERE name = 'worker_pool.history'), '{all,errors,off}', 'history: its values');
+SELECT throws_ok('ALTER SYSTEM SET worker_pool.history = ''some''', '22023', NULL, 'history: and no other');
+SELECT throws_ok('ALTER SYSTEM SET worker_pool.timezone = ''Europe/Atlantis''', '22023', NULL, 'timezone: must be one that the server knows');
+SELECT throws_ok('SET worker_pool.timezone = ''Europe/Berlin''', '55P02', NULL, 'timezone: is for everybody');
+SELECT throws_ok('SET worker_pool.history = ''off''', '55P02', NULL, 'history: wants a reload');
 
 -- docs/reference.md
 \set doc `f=$(tr '\0' '\n' </proc/$PPID/cmdline | grep '30-settings\.sql$' | head -n 1); cat "$(dirname "$f")/../../docs/reference.md" 2>/dev/null`
@@ -59,12 +71,15 @@ SELECT is_empty($$SELECT e.name, d.unit, e.unit, d.context, e.context FROM doc A
 -- the defaults as a reader would type them
 CREATE FUNCTION pg_temp.as_number(value text, unit text) RETURNS numeric LANGUAGE sql AS $$
 	SELECT CASE WHEN value ~ '^\d+$' THEN value::numeric
+		WHEN unit = 's' THEN extract(epoch FROM value::interval)::numeric
 		WHEN unit = 'ms' THEN extract(epoch FROM value::interval)::numeric * 1000
 		WHEN unit = 'kB' THEN pg_size_bytes(value) / 1024
 		WHEN value IN ('on', 'off') THEN (value = 'on')::int END
 $$;
 SELECT is_empty($$SELECT e.name, d.boot_val, e.boot_val FROM doc AS d JOIN expected AS e ON e.name = trim(d.name)
 	WHERE pg_temp.as_number(d.boot_val, e.unit) IS DISTINCT FROM pg_temp.as_number(e.boot_val, e.unit)$$, 'their defaults');
+SELECT is_empty($$SELECT e.name, d.boot_val, e.boot_val FROM doc AS d JOIN expected AS e ON e.name = trim(d.name)
+	WHERE e.vartype IN ('string', 'enum') AND d.boot_val IS DISTINCT FROM e.boot_val$$, 'those that are words');
 SELECT is_empty($$SELECT e.name, d.range, e.min_val, e.max_val FROM doc AS d JOIN expected AS e ON e.name = trim(d.name) WHERE e.vartype = 'integer'
 	-- a large one may be rounded
 	AND (pg_temp.as_number(d.range[1], e.unit) IS DISTINCT FROM e.min_val::numeric OR round(pg_temp.as_number(d.range[2], e.unit) / 1024) IS DISTINCT FROM round(e.max_val::numeric / 1024))$$, 'their ranges');

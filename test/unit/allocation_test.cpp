@@ -3,12 +3,9 @@
  *	  Each rule of core/allocation.cpp in a case of its own. The bound on a wait is in
  *	  allocation_simulation_test.cpp.
  */
-#include "core/allocation.hpp"
-
-#include <gtest/gtest.h>
+#include "allocation_scene.hpp"
 
 #include <chrono>
-#include <cstddef>
 #include <random>
 #include <vector>
 
@@ -17,103 +14,6 @@ namespace worker_pool
 
 namespace
 {
-
-constexpr std::int64_t kSecond = 1000000;
-constexpr std::int64_t kNowUs = 1000 * kSecond;
-constexpr std::int64_t kNever = INT64_MAX;
-
-/* A pool, its demands, and the plan for them. */
-struct Scene
-{
-	std::vector<SlotView> slots;
-	std::vector<DemandView> demands;
-	PolicyLimits limits = {0, 0, kSecond, 60 * kSecond, kNowUs, true};
-	std::vector<Action> actions;
-	std::int64_t wake_at = 0;
-
-	explicit Scene(int free_slots = 0)
-	{
-		for (int i = 0; i < free_slots; ++i)
-			slots.push_back({0, 0, 0, SlotState::kFree, SlotKind::kCommand, false, 0});
-	}
-
-	/* Times are seconds ago. */
-	int Slot(std::uint32_t database, std::uint32_t role, SlotState state, double since = 0)
-	{
-		slots.push_back({database, role, 0, state, SlotKind::kCommand, false, Ago(since)});
-		return static_cast<int>(slots.size()) - 1;
-	}
-
-	int Demand(std::uint32_t database, std::uint32_t role, int queued, double oldest = 0,
-			   int role_limit = 0)
-	{
-		const auto index = demands.size();
-
-		demands.push_back(
-			{database, role, 0, Ago(oldest), 100 + index, queued, role_limit, 0, false});
-		return static_cast<int>(index);
-	}
-
-	static std::int64_t Ago(double seconds)
-	{
-		return kNowUs - static_cast<std::int64_t>(seconds * kSecond);
-	}
-
-	Scene &Plan(int capacity = -1)
-	{
-		const int slot_count = static_cast<int>(slots.size());
-		const int demand_count = static_cast<int>(demands.size());
-		std::vector<std::max_align_t> scratch(
-			PolicyScratchSize(slot_count, demand_count) / sizeof(std::max_align_t) + 1);
-
-		if (limits.slots == 0)
-			limits.slots = slot_count;
-		actions.resize(static_cast<std::size_t>(capacity < 0 ? slot_count : capacity));
-		actions.resize(static_cast<std::size_t>(PlanActions(
-			slots.data(), slot_count, demands.data(), demand_count, limits, actions.data(),
-			static_cast<int>(actions.size()), &wake_at, scratch.data())));
-		return *this;
-	}
-
-	/* The indexes of the actions of one kind, in their order. */
-	std::vector<int> Of(ActionKind kind) const
-	{
-		std::vector<int> indexes;
-
-		for (const Action &action : actions)
-		{
-			if (action.kind == kind)
-				indexes.push_back(action.index);
-		}
-		return indexes;
-	}
-
-	std::vector<int> Starts() const
-	{
-		return Of(ActionKind::kStart);
-	}
-
-	std::vector<int> Evicts() const
-	{
-		return Of(ActionKind::kEvict);
-	}
-
-	std::vector<int> GiveWays() const
-	{
-		return Of(ActionKind::kGiveWay);
-	}
-
-	bool
-	CouldStart(int queued_total, std::uint32_t database, std::uint32_t role, int role_limit = 0)
-	{
-		if (limits.slots == 0)
-			limits.slots = static_cast<int>(slots.size());
-		return CouldStartNow(slots.data(), static_cast<int>(slots.size()), queued_total, database,
-							 role, role_limit, limits);
-	}
-};
-
-using Indexes = std::vector<int>;
 
 /* --- starting ------------------------------------------------------------------------------------- */
 
@@ -684,6 +584,7 @@ TEST(AllocationProperty, PlansAreSound)
 
 		scene.limits.per_database = pick(5);
 		scene.limits.slots = slot_count;
+		scene.limits.task_slots = 1 + pick(12);
 		scene.limits.enabled = pick(20) != 0;
 		for (int i = 0; i < slot_count; ++i)
 		{
@@ -691,8 +592,9 @@ TEST(AllocationProperty, PlansAreSound)
 									  static_cast<SlotState>(pick(6)), pick(700) / 10.0);
 
 			scene.slots[static_cast<std::size_t>(at)].give_way = pick(4) == 0;
-			scene.slots[static_cast<std::size_t>(at)].kind =
-				pick(6) == 0 ? SlotKind::kVisit : SlotKind::kCommand;
+			scene.slots[static_cast<std::size_t>(at)].kind = pick(6) == 0	? SlotKind::kVisit
+															 : pick(2) == 0 ? SlotKind::kTask
+																			: SlotKind::kCommand;
 		}
 		for (int database = 1; database <= databases; ++database)
 		{
@@ -701,7 +603,15 @@ TEST(AllocationProperty, PlansAreSound)
 				if (pick(2) == 0)
 					scene.Demand(unsigned(database), unsigned(role), 1 + pick(5), pick(50) / 10.0,
 								 role_limit);
+				if (pick(2) == 0)
+					scene.Tasks(unsigned(database), unsigned(role), 1 + pick(5), pick(100) / 10.0,
+								role_limit);
 			}
+		}
+		if (pick(4) == 0)
+		{
+			scene.Demand(unsigned(databases), 0, 1, pick(50) / 10.0);
+			scene.demands.back().kind = SlotKind::kVisit;
 		}
 		scene.Plan();
 
@@ -709,12 +619,15 @@ TEST(AllocationProperty, PlansAreSound)
 		std::vector<int> in_database(10, 0);
 		std::vector<int> of_role(10, 0);
 		int held = 0;
+		int by_tasks = 0;
 
 		for (const SlotView &slot : scene.slots)
 		{
 			const int one = slot.state != SlotState::kFree;
 
 			held += one;
+			by_tasks +=
+				one != 0 && slot.kind == SlotKind::kTask && slot.state != SlotState::kIdle;
 			in_database[slot.database] += one;
 			of_role[slot.role] += one;
 		}
@@ -727,9 +640,12 @@ TEST(AllocationProperty, PlansAreSound)
 				EXPECT_LE(++held, slot_count);
 				++in_database[demand.database];
 				++of_role[demand.role];
-				EXPECT_TRUE(scene.limits.per_database == 0 ||
+				EXPECT_TRUE(scene.limits.per_database == 0 || demand.kind == SlotKind::kVisit ||
 							in_database[demand.database] <= scene.limits.per_database);
-				EXPECT_TRUE(role_limit == 0 || of_role[demand.role] <= role_limit);
+				EXPECT_TRUE(role_limit == 0 || demand.role == 0 ||
+							of_role[demand.role] <= role_limit);
+				by_tasks += demand.kind == SlotKind::kTask;
+				EXPECT_TRUE(demand.kind != SlotKind::kTask || by_tasks <= scene.limits.task_slots);
 				continue;
 			}
 
@@ -737,7 +653,9 @@ TEST(AllocationProperty, PlansAreSound)
 			const SlotState state = scene.slots[at].state;
 
 			EXPECT_EQ(++acted[at], 1);
-			if (action.kind == ActionKind::kEvict)
+			by_tasks += action.kind == ActionKind::kWake;
+			EXPECT_TRUE(action.kind != ActionKind::kWake || by_tasks <= scene.limits.task_slots);
+			if (action.kind == ActionKind::kEvict || action.kind == ActionKind::kWake)
 				EXPECT_EQ(state, SlotState::kIdle);
 			else
 				EXPECT_TRUE(state == SlotState::kRunning || state == SlotState::kAssigned);

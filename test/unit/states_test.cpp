@@ -54,7 +54,7 @@ TEST(SlotStates, TableIsTheDiagram)
 			{S::kAssigned, S::kStopping},
 			{S::kAssigned, S::kFree},
 			{S::kRunning, S::kIdle},
-			{S::kRunning, S::kRunning}, /* the next command of its pair */
+			{S::kRunning, S::kRunning}, /* the next command of its pair, or a command after tasks */
 			{S::kRunning, S::kStopping},
 			{S::kRunning, S::kFree},
 			{S::kStopping, S::kFree},
@@ -120,6 +120,7 @@ TEST(StateNames, AreTheWordsOfTheViews)
 		EXPECT_STREQ(CommandStateName(static_cast<CommandState>(i)), commands[i]);
 	EXPECT_STREQ(SlotKindName(SlotKind::kCommand), "command");
 	EXPECT_STREQ(SlotKindName(SlotKind::kVisit), "visit");
+	EXPECT_STREQ(SlotKindName(SlotKind::kTask), "task");
 	EXPECT_STREQ(SlotStateName(static_cast<SlotState>(99)), "?");
 	EXPECT_STREQ(CommandStateName(static_cast<CommandState>(99)), "?");
 }

@@ -1,0 +1,16 @@
+/*
+ * task_request.hpp
+ *	  A task's row as the executor's request. Worker process only.
+ */
+#pragma once
+
+#include "catalog/task_row.hpp"
+#include "feature/request.hpp"
+
+namespace worker_pool
+{
+
+/* The command, arguments and settings of a row, in CurrentMemoryContext. */
+Request RequestOfTask(Relation task, HeapTuple tuple);
+
+} // namespace worker_pool

@@ -1,0 +1,259 @@
+/*
+ * visit_work.cpp
+ *	  What a visit does about the durable rows of its database. The process of a visit only.
+ *
+ * In this order, each in a transaction of its own, so that an ERROR in one undoes and hinders none of the
+ * others:
+ *
+ *	1. pauses that were said in memory are stored, before a load reads the table's;
+ *	2. the limits of roles are read, if settings of roles have changed since, before there are tasks to start
+ *	   workers for;
+ *	3. tasks of roles in whose name no worker can start are failed, some at a time;
+ *	4. rows are loaded into the ready queue: all of them after a start, where somebody said that there are rows
+ *	   that nobody pushed (step 3 is among those who do), or where a pair has more in the table and no worker of
+ *	   it is there to load on;
+ *	5. history that is too old is deleted, some rows at a time.
+ *
+ * What is left when the process dies: a pause stays unstored, a load unfinished, a purge due, and each of them
+ * is a reason for another visit. An error of a role that was taken and not dealt with comes anew with the next
+ * start of a worker.
+ */
+#include "process/visit.hpp"
+
+#include "catalog/queue_row.hpp"
+#include "catalog/task_store.hpp"
+#include "config/settings.hpp"
+#include "feature/authority.hpp"
+#include "shmem/databases.hpp"
+
+namespace worker_pool
+{
+
+/* Steps of one kind at most; what is left after that is for another visit. */
+static constexpr int kMostPauses = 1000;
+static constexpr int kMostFailSteps = 100;
+static constexpr int kMostPurgeSteps = 50;
+static constexpr int kRowsAStep = 1000;
+/* A purge that wants to go on so soon goes on at once. */
+static constexpr int64 kSoonUs = 2 * USECS_PER_SEC;
+
+/* Rows with out-of-line values want a snapshot that somebody holds. */
+template <typename Body>
+static void
+WithSnapshot(Body body)
+{
+	PushActiveSnapshot(GetTransactionSnapshot());
+	body();
+	PopActiveSnapshot();
+}
+
+/* --- pauses --------------------------------------------------------------------------------------------- */
+
+static int32 pause_queue = 0;
+static PauseNote pause_note = {};
+
+static void
+StoreOnePause()
+{
+	WithSnapshot([]() { StorePause(pause_queue, pause_note); });
+}
+
+static bool
+StorePauses()
+{
+	for (int i = 0; i < kMostPauses && NextDirtyPause(MyDatabaseId, &pause_queue, &pause_note); i++)
+	{
+		if (!RunVisitStep(StoreOnePause))
+			return false;
+		PauseStored(MyDatabaseId, pause_queue, pause_note); /* tells pause(), too */
+	}
+	return true;
+}
+
+/* --- limits of roles -------------------------------------------------------------------------------------- */
+
+/* Collects the roles that have settings of their own for all databases. Returns how many, kRoleLimits at most. */
+static int
+CollectRoles(RoleLimit *limits)
+{
+	Relation relation = table_open(DbRoleSettingRelationId, AccessShareLock);
+	ScanKeyData key;
+	int count = 0;
+
+	ScanKeyInit(&key, Anum_pg_db_role_setting_setdatabase, BTEqualStrategyNumber, F_OIDEQ,
+				ObjectIdGetDatum(InvalidOid));
+
+	SysScanDesc scan =
+		systable_beginscan(relation, DbRoleSettingDatidRolidIndexId, true, nullptr, 1, &key);
+
+	for (HeapTuple tuple = systable_getnext(scan); HeapTupleIsValid(tuple) && count < kRoleLimits;
+		 tuple = systable_getnext(scan))
+	{
+		const Oid role = reinterpret_cast<Form_pg_db_role_setting>(GETSTRUCT(tuple))->setrole;
+
+		if (!OidIsValid(role))
+			continue;
+
+		const int workers = settings::WorkerLimitOfRole(role);
+
+		if (workers > 0)
+			limits[count++] = {role, workers};
+	}
+	systable_endscan(scan);
+	table_close(relation, AccessShareLock);
+	return count;
+}
+
+static void
+ReadRoleLimits()
+{
+	/* before the look: a change that comes now leads to another one */
+	const uint64 changes = pg_atomic_read_u64(&pool->setting_changes);
+	auto *limits = static_cast<RoleLimit *>(palloc(sizeof(RoleLimit) * kRoleLimits));
+	const int count = CollectRoles(limits);
+
+	std::sort(limits, limits + count,
+			  [](const RoleLimit &a, const RoleLimit &b) { return a.role < b.role; });
+
+	LockScope lock(PoolLock());
+
+	SetRoleLimits(limits, count, changes);
+}
+
+static bool
+RefreshRoleLimits()
+{
+	bool known = false;
+
+	{
+		LockScope lock(PoolLock(), LW_SHARED);
+
+		known = RoleLimitsAreOf(pg_atomic_read_u64(&pool->setting_changes));
+	}
+	return known || RunVisitStep(ReadRoleLimits);
+}
+
+/* --- roles that cannot start ------------------------------------------------------------------------------ */
+
+static Oid failed_role = InvalidOid;
+static BriefError start_error = {};
+static bool is_mended = false;
+static int tasks_failed = 0;
+
+/* Is it a reason that MayRunIn knows, and could have passed since? */
+static bool
+IsAboutAuthority(int sqlstate)
+{
+	return ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION ||
+		   sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE ||
+		   sqlstate == ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE;
+}
+
+static void
+FailRole()
+{
+	BriefError why = {};
+
+	is_mended = IsAboutAuthority(start_error.sqlstate) &&
+				MayRunIn(MyDatabaseId, failed_role, &why);
+	if (is_mended)
+		return;
+	WithSnapshot([]() { tasks_failed = FailTasksOfRole(failed_role, start_error); });
+}
+
+/* All tasks of the role that are due. False: a step failed. */
+static bool
+FailTasksOfOneRole()
+{
+	for (int i = 0; i < kMostFailSteps; i++)
+	{
+		tasks_failed = 0;
+		if (!RunVisitStep(FailRole))
+		{
+			/* keeps the pair from being tried until the next visit */
+			SetStartError(MyDatabaseId, failed_role, start_error);
+			return false;
+		}
+		if (is_mended || tasks_failed < kRowsAStep)
+			break;
+	}
+	if (is_mended)
+		WakePair(MyDatabaseId, failed_role);
+	return true;
+}
+
+static bool
+FailTasks()
+{
+	bool done = true;
+
+	while (done && TakeStartError(MyDatabaseId, &failed_role, &start_error))
+		done = FailTasksOfOneRole();
+	return done;
+}
+
+/* --- rows ------------------------------------------------------------------------------------------------- */
+
+static void
+Load()
+{
+	WP_FAULT("visit.before_load");
+	LoadDatabase();
+	WP_FAULT("visit.after_load");
+}
+
+/* --- history ---------------------------------------------------------------------------------------------- */
+
+static TimestampTz purge_again = DT_NOEND;
+
+static void
+PurgeSome()
+{
+	WithSnapshot([]() { purge_again = PurgeHistory(kRowsAStep); });
+}
+
+static bool
+Purge()
+{
+	for (int i = 0; i < kMostPurgeSteps; i++)
+	{
+		if (!RunVisitStep(PurgeSome))
+		{
+			SetPurgeAt(MyDatabaseId, GetCurrentTimestamp() + USECS_PER_MINUTE);
+			return false;
+		}
+		if (purge_again > GetCurrentTimestamp() + kSoonUs)
+			break;
+	}
+	SetPurgeAt(MyDatabaseId, purge_again);
+
+	LockScope lock(PoolLock());
+	DatabaseEntry *entry = FindDatabase(MyDatabaseId);
+
+	/* nothing is there that becomes too old: the launcher sets a time when tasks have run again */
+	if (entry != nullptr)
+		entry->purge_open = purge_again == DT_NOEND;
+	return true;
+}
+
+void
+TendRows(bool whole)
+{
+	bool done = StorePauses();
+
+	done = RefreshRoleLimits() && done;
+	done = FailTasks() && done;
+
+	const uint32 reasons = LookReasons(MyDatabaseId, GetCurrentTimestamp());
+
+	if (whole || (reasons & (kLookRescan | kLookRefill)) != 0)
+	{
+		done = RunVisitStep(Load) && done;
+		WakeLauncher(); /* workers can start while the rest is done */
+	}
+	if (whole || (reasons & kLookPurge) != 0)
+		done = Purge() && done;
+	NoteLook(MyDatabaseId, !done);
+}
+
+} // namespace worker_pool

@@ -1,0 +1,40 @@
+/*
+ * adopt_verbs.cpp
+ *	  adopt and rescan. Run in the session that calls them.
+ *
+ * adopt changes rows in the caller's transaction; what became this database's is told to the ready queue by a rescan at
+ * the commit. rescan asks for one at once, for rows that are committed already, and for another at the end of the
+ * transaction, for those that it has written itself.
+ */
+#include "feature/tasks.hpp"
+
+#include "feature/task_authority.hpp"
+#include "pg/guard.hpp"
+#include "sqlfn/verb_arguments.hpp"
+
+WP_SQL_FUNCTION(worker_pool_adopt)
+{
+	using namespace worker_pool;
+	(void) fcinfo;
+	EnterVerb();
+	EnterDurableVerb();
+	RefuseReadOnly("adopt");
+	CheckMayAdminister("adopt tasks and schedules");
+
+	const int adopted = AdoptRows();
+
+	ArmRescan();
+	PG_RETURN_INT32(adopted);
+}
+
+WP_SQL_FUNCTION(worker_pool_rescan)
+{
+	using namespace worker_pool;
+	(void) fcinfo;
+	EnterVerb();
+	EnterDurableVerb();
+	CheckMayAdminister("rescan the tasks of this database");
+	MarkRescan(MyDatabaseId, DT_NOBEGIN);
+	ArmRescan();
+	PG_RETURN_VOID();
+}
