@@ -15,7 +15,8 @@
  * them, until it is idle, runs a command, or its process is gone. A worker of the pair serves both: what
  * is starting or idle counts for the commands first and what is left of it for the tasks, and while
  * commands of the pair wait for workers to come its tasks ask for none, because a new worker would take the
- * commands. An idle worker has only to be told that there is room for one more (kWake). Where the limit of
+ * commands. An idle worker has only to be told that there is room for one more (kWake); it may turn to tasks by
+ * itself only while nobody's tasks wait for room (tasks_wait), else it would pass by who waits longer. Where the limit of
  * tasks is what stops a pair, it is measured by the slots that its tasks hold, and so is the pair that is
  * to give way; workers that are idle or run commands are no help to it there.
  *
@@ -215,6 +216,8 @@ Planner::LookAtSlots() noexcept
 		}
 		if (slot.state == SlotState::kStarting && slot.kind != SlotKind::kVisit)
 			++ledger_.At(note.member, kPair).starting;
+		if (slot.taking && Elapsed(slot.since_us, limits_.now_us) < kTakePatienceUs)
+			++ledger_.At(note.member, kPair).taking;
 	}
 }
 
@@ -299,8 +302,8 @@ Planner::LookAtDemand(int index) noexcept
 		note.last = !note.overdue;
 		return true;
 	}
-	note.starving = note.overdue &&
-					ledger_.At(note.member, note.task ? kPairTasks : kPair).count[kSoon] == 0;
+	note.starving =
+		note.overdue && ledger_.At(note.member, note.task ? kPairTasks : kPair).count[kSoon] == 0;
 	CountOwnWorkers(demand, note);
 	return note.need > 0;
 }
@@ -324,6 +327,13 @@ Planner::CountOwnWorkers(const DemandView &demand, DemandNote &note) noexcept
 	pair.starting -= note.coming;
 	if (note.task)
 	{
+		const int taking = std::min(note.need, pair.taking);
+
+		note.coming += taking;
+		note.need -= taking;
+		if (taking > 0)
+			WakeAt(Later(limits_.now_us, kTakePatienceUs));
+
 		/* One that has been told and does not come is no worker to count on. */
 		const std::int64_t patience_us = Later(limits_.fairness_us, kLeavePatienceUs);
 
@@ -405,7 +415,10 @@ Planner::ServeInRounds() noexcept
 				progress = true;
 			}
 			else
+			{
 				note.need = 0;
+				tasks_wait_ |= note.task;
+			}
 		}
 	}
 }
@@ -439,6 +452,7 @@ Planner::Serve(int index) noexcept
 	{
 		Enter(note, kSoon);
 		promised_ = true;
+		tasks_wait_ |= note.task;
 		return true;
 	}
 	return false;
@@ -477,7 +491,7 @@ Planner::TurnToTasks(DemandNote &demand, int slot) noexcept
 	if (first == kNow)
 		Emit(ActionKind::kWake, slot);
 	else
-		promised_ = true;
+		promised_ = tasks_wait_ = true;
 	Enter(demand, first);
 	slot_notes_[slot].use = Use::kFixed;
 	--idle_count_;
@@ -510,12 +524,16 @@ PolicyScratchSize(int slot_count, int demand_count) noexcept
 int
 PlanActions(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
 			const PolicyLimits &limits, Action *actions, int capacity, std::int64_t *wake_at_us,
-			void *scratch) noexcept
+			void *scratch, bool *tasks_wait) noexcept
 {
 	policy::Planner planner(slots, slot_count, demands, demand_count, limits, actions, capacity,
 							scratch);
 
-	return planner.Run(wake_at_us);
+	const int count = planner.Run(wake_at_us);
+
+	if (tasks_wait != nullptr)
+		*tasks_wait = planner.TasksWait();
+	return count;
 }
 
 bool

@@ -29,6 +29,7 @@ struct SlotView
 	SlotKind kind;		   /* kTask: it counts among the slots that tasks hold, unless it is idle */
 	bool give_way;		   /* already asked to leave after its command */
 	std::int64_t since_us; /* when it came into its state */
+	bool taking = false;   /* it runs for tasks and has none at the moment: about to take one */
 };
 
 /*
@@ -40,9 +41,10 @@ struct DemandView
 	std::uint32_t database;
 	std::uint32_t role;
 	std::uint64_t fresh_id;
-	std::int64_t oldest_us; /* when its oldest command was submitted, or its oldest task became ready */
-	std::uint64_t order;	/* id of that command or task: the tie-break */
-	int queued;				/* commands or tasks */
+	std::int64_t
+		oldest_us; /* when its oldest command was submitted, or its oldest task became ready */
+	std::uint64_t order;		/* id of that command or task: the tie-break */
+	int queued;					/* commands or tasks */
 	int role_limit;				/* workers of the role; 0 = no limit */
 	std::int64_t not_before_us; /* backing off until then */
 	bool blocked;				/* the database is closed by DDL */
@@ -71,7 +73,7 @@ enum class ActionKind : std::uint8_t
 	kStart,	  /* a worker for the demand, in a free slot */
 	kEvict,	  /* the idle worker in the slot leaves now */
 	kGiveWay, /* the busy worker in the slot leaves after its command or task */
-	kWake,	  /* the idle worker in the slot looks for tasks of its pair: there is room for one more */
+	kWake, /* the idle worker in the slot looks for tasks of its pair: there is room for one more */
 };
 
 struct Action
@@ -87,11 +89,13 @@ std::size_t PolicyScratchSize(int slot_count, int demand_count) noexcept;
  * Plans what to do now. Returns the number of actions written; slot_count of them are always enough, and
  * where `capacity` is smaller the rest comes with the next call. *wake_at_us: when to look again if
  * nothing happens before (INT64_MAX = never; not after now_us = at once, capacity was used up).
+ * *tasks_wait (or nullptr): tasks of some pair wait for room; until that is over, an idle worker of another pair
+ * must not turn to tasks by itself.
  * O(n log n + (starts + unserved demands) * slots).
  */
 int PlanActions(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
 				const PolicyLimits &limits, Action *actions, int capacity, std::int64_t *wake_at_us,
-				void *scratch) noexcept;
+				void *scratch, bool *tasks_wait = nullptr) noexcept;
 
 /*
  * Would one more command of this pair find a worker at once, in a free slot or in that of an idle worker,

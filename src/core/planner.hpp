@@ -15,6 +15,8 @@ namespace worker_pool::policy
 
 /* A worker that has not left after so long may hang: it stops counting as "about to be free". */
 inline constexpr std::int64_t kLeavePatienceUs = INT64_C(5000000);
+/* A worker that has turned to tasks takes its first one within that time; later it is not waited for. */
+inline constexpr std::int64_t kTakePatienceUs = INT64_C(100000);
 /* The least time between two workers that one pair asks to give way. */
 inline constexpr std::int64_t kAskAgainUs = INT64_C(1000000);
 
@@ -40,7 +42,7 @@ struct DemandNote
 	int limit[kLimitedScopes];
 	int need;	/* workers, of which ... */
 	int idle;	/* ... so many are there and idle: they have only to turn to the pair's tasks */
-	int coming; /* workers that are starting, and will serve it */
+	int coming; /* workers that are on their way, and will serve it */
 	int got;
 	bool task;
 	bool overdue;
@@ -72,6 +74,11 @@ public:
 	Planner(const SlotView *slots, int slot_count, const DemandView *demands, int demand_count,
 			const PolicyLimits &limits, Action *actions, int capacity, void *scratch) noexcept;
 	int Run(std::int64_t *wake_at_us) noexcept;
+	/* After Run: did tasks of some pair not get the room that they want? */
+	bool TasksWait() const noexcept
+	{
+		return tasks_wait_;
+	}
 
 private:
 	bool IsFull(const DemandNote &demand, int scope, Ledger ledger) const noexcept;
@@ -120,6 +127,7 @@ private:
 	int busy_count_ = 0; /* slots that can be asked to give way */
 	bool full_ = false;	 /* an action found no place in actions_ */
 	bool promised_ = false;
+	bool tasks_wait_ = false;
 	std::int64_t wake_at_us_ = INT64_MAX;
 };
 

@@ -49,6 +49,7 @@ struct Group
 	int scope; /* -1 = unused */
 	int count[kLedgers];
 	int starting;	/* of a pair: workers on their way for which no demand was found yet */
+	int taking;		/* of a pair: workers that have just turned to tasks, likewise */
 	int idle;		/* of a pair: idle workers that are to stay, likewise */
 	int unassigned; /* of a pair: queued commands that none of these takes */
 };
@@ -81,11 +82,11 @@ public:
 		groups_ = groups;
 		mask_ = capacity - 1;
 		for (std::size_t i = 0; i < capacity; ++i)
-			new (&groups_[i]) Group{0, 0, 0, -1, {0, 0, 0}, 0, 0, 0};
+			new (&groups_[i]) Group{0, 0, 0, -1, {0, 0, 0}, 0, 0, 0, 0};
 	}
 
-	Membership Find(std::uint32_t database, std::uint32_t role, std::uint64_t fresh_id,
-					bool task) noexcept
+	Membership
+	Find(std::uint32_t database, std::uint32_t role, std::uint64_t fresh_id, bool task) noexcept
 	{
 		return {{FindGroup(kPool, 0, 0, 0), FindGroup(kDatabase, database, 0, 0),
 				 FindGroup(kRole, 0, role, 0), FindGroup(kTasks, task ? 1 : 0, 0, 0),
@@ -137,7 +138,7 @@ private:
 			Group &group = groups_[at];
 
 			if (group.scope == -1)
-				group = Group{fresh_id, database, role, scope, {0, 0, 0}, 0, 0, 0};
+				group = Group{fresh_id, database, role, scope, {0, 0, 0}, 0, 0, 0, 0};
 			if (group.scope == scope && group.database == database && group.role == role &&
 				group.fresh_id == fresh_id)
 				return static_cast<int>(at);

@@ -58,7 +58,7 @@ inline constexpr bool kSlotMoves[kSlotStateCount][kSlotStateCount] = {
 	/* from \ to:     free   starting idle   assigned running stopping */
 	/* kFree */ {false, true, false, false, false, false},
 	/* kStarting */ {true, false, true, false, true, true},
-	/* kIdle */ {true, false, false, true, false, true},
+	/* kIdle */ {true, false, false, true, true, true},
 	/* kAssigned */ {true, false, false, false, true, true},
 	/* kRunning */ {true, false, true, false, true, true},
 	/* kStopping */ {true, false, false, false, false, false},

@@ -2,23 +2,25 @@
  * deadlock.cpp
  *	  Draws the picture of who waits for whom, and asks core/wait_graph.hpp for knots in it.
  *
- * Runs in a process that waits for a command and has done so for deadlock_timeout, and again each
+ * Runs in a process that waits for a command or a task and has done so for deadlock_timeout, and again each
  * deadlock_timeout. The server's own deadlock detector sees heavyweight locks only: a caller that holds the
  * lock which its command's worker wants, or four commands on four slots that each wait for a fifth, look to
  * it like four sessions minding their own business. So each waiter looks for itself:
  *
- *	1. Under the pool lock, shared, it copies the waiters with the state of what they wait for, and the
- *	   slots with their processes, into arrays made before.
- *	2. Without that lock it draws the graph, from itself outwards and no further than it reaches: a waiter
- *	   of a running command waits for the worker; a waiter of a queued command waits for a slot of the pool,
- *	   and of its database or role where those have all the workers they may have; any other process waits
- *	   for whoever blocks it, by pg_blocking_pids. That takes all partition locks of the lock manager, so
- *	   only processes whose wait event says that they may be waiting are asked about. A set of slots with
- *	   one process in it that moves is live, and drawn no further: in a pool that merely is busy the
- *	   picture ends there.
+ *	1. It copies the waiters with the state of what they wait for, and the slots with their processes, into
+ *	   arrays made before (wait_picture.cpp).
+ *	2. Without any lock it draws the graph, from itself outwards and no further than it reaches: a waiter
+ *	   of a running command or task waits for the worker; a waiter of a queued command waits for a slot of the
+ *	   pool, and of its database or role where those have all the workers they may have; a waiter of a task
+ *	   that is ready likewise, and for one of the slots that tasks hold where they hold all they may; a waiter
+ *	   of a task that is held back, for the task that has its concurrency key, or for one of those that its
+ *	   queue runs. Tasks that are delayed, blocked or paused are not stuck. Any other process waits for whoever
+ *	   blocks it, by pg_blocking_pids. That takes all partition locks of the lock manager, so only processes
+ *	   whose wait event says that they may be waiting are asked about. A set of slots with one process in it
+ *	   that moves is live, and drawn no further: in a pool that merely is busy the picture ends there.
  *	3. wait_graph.hpp tells whether this process is in a knot and the one to give up.
  *
- * The two halves of the picture are not of one instant, and two calls of pg_blocking_pids are not either. A
+ * The parts of the picture are not of one instant, and two calls of pg_blocking_pids are not either. A
  * true knot stands still, so it is in every picture; what only looks like one is gone when the caller looks
  * for the second time (WaitForCommand raises at the second true in a row). Waiters that may time out end by
  * themselves and count as moving. What fails here (memory, an interrupt) is an ERROR of the waiting
@@ -27,162 +29,20 @@
 #include "feature/deadlock.hpp"
 
 #include "config/settings.hpp"
-#include "core/wait_graph.hpp"
-#include "shmem/databases.hpp"
-#include "shmem/slots.hpp"
+#include "feature/wait_picture.hpp"
 
 namespace worker_pool
 {
 
-namespace
-{
-
-/* Lines of a chain; the rest is counted. */
-constexpr int kMaxChainLines = 40;
-
-/* One waiter, and what it waits for, as of the moment under the lock. */
-struct WaiterSeen
-{
-	int pid;
-	bool may_time_out;
-	TimestampTz since;
-	uint64 command_id;
-	CommandState state; /* kVacant: the record is gone */
-	int worker_pid;		/* that runs the command; 0 = none */
-	PairKey target;
-	int role_limit;
-	int closer_pid; /* the session that holds the target database closed for DDL; 0 = none */
-};
-
-/* One slot, likewise. */
-struct SlotSeen
-{
-	int pid;
-	SlotState state;
-	PairKey target;
-	uint64 command_id; /* that it runs; 0 = none */
-};
-
-enum class Place : uint8
-{
-	kProcess,
-	kPoolSlots,
-	kDatabaseSlots,
-	kRoleSlots,
-};
-
-/* What a node of the graph stands for. */
-struct NodeNote
-{
-	Place place;
-	Oid oid;	/* of the database or role of a set of slots */
-	int waiter; /* its entries in the picture; kNone */
-	int slot;
-};
-
-struct Picture
-{
-	WaiterSeen *waiters;
-	int waiter_count;
-	SlotSeen *slots;
-	int slot_count;
-
-	WaitNode *nodes;
-	NodeNote *notes;
-	int node_count;
-	int node_capacity;
-	int *targets;
-	int target_count;
-	int target_capacity;
-
-	MemoryContext call_context; /* for one call of pg_blocking_pids */
-};
-
-/* --- the picture ---------------------------------------------------------------------------------- */
-
-/* Copies one waiter. Pool lock held. */
-WaiterSeen
-SeeWaiter(const Waiter &waiter)
-{
-	WaiterSeen seen = {};
-	const int index = FindCommand(waiter.command_id);
-
-	seen.pid = waiter.pid;
-	seen.may_time_out = waiter.may_time_out;
-	seen.since = waiter.since;
-	seen.command_id = waiter.command_id;
-	seen.state = CommandState::kVacant;
-	if (index == kNone)
-		return seen;
-
-	const CommandRecord &record = CommandAt(index);
-
-	seen.state = record.state;
-	seen.target = record.target;
-	if (record.state == CommandState::kRunning && record.slot != kNone)
-		seen.worker_pid = SlotAt(record.slot).pid;
-	if (record.pair != kNone)
-		seen.role_limit = PairAt(record.pair).role_limit;
-	if (record.state == CommandState::kQueued && IsBlocked(record.target.database))
-		seen.closer_pid = FindDatabase(record.target.database)->closer;
-	return seen;
-}
-
-/* Copies waiters and slots. CurrentMemoryContext takes the arrays. */
-void
-TakePicture(Picture *picture)
-{
-	picture->waiters = static_cast<WaiterSeen *>(palloc0(sizeof(WaiterSeen) * WaiterCount()));
-	picture->slots = static_cast<SlotSeen *>(palloc0(sizeof(SlotSeen) * SlotCount()));
-	picture->slot_count = SlotCount();
-
-	LockScope lock(PoolLock(), LW_SHARED);
-
-	for (int i = 0; i < WaiterCount(); ++i)
-	{
-		if (WaiterAt(i).pid != 0)
-			picture->waiters[picture->waiter_count++] = SeeWaiter(WaiterAt(i));
-	}
-	for (int i = 0; i < SlotCount(); ++i)
-	{
-		const WorkerSlot &slot = SlotAt(i);
-		const uint64 command_id = slot.command == kNone ? 0 : CommandAt(slot.command).id;
-
-		picture->slots[i] = {static_cast<int>(slot.pid), slot.state, slot.target, command_id};
-	}
-}
-
-int
-FindWaiter(const Picture &picture, int pid)
-{
-	for (int i = 0; i < picture.waiter_count; ++i)
-	{
-		if (picture.waiters[i].pid == pid)
-			return i;
-	}
-	return kNone;
-}
-
-int
-FindSlot(const Picture &picture, int pid)
-{
-	for (int i = 0; i < picture.slot_count; ++i)
-	{
-		if (picture.slots[i].pid == pid && picture.slots[i].state != SlotState::kFree)
-			return i;
-	}
-	return kNone;
-}
-
-/* --- the graph ------------------------------------------------------------------------------------ */
-
-/* The node of that process (pid) or set of slots (oid), made when it is missing. */
-int
-NeedNode(Picture *picture, Place place, int pid, Oid oid)
+/* The node of that process (pid) or set of slots (oid, queue), made when it is missing. */
+static int
+NeedNode(Picture *picture, Place place, int pid, Oid oid, int32 queue = kNoTaskQueue)
 {
 	for (int i = 0; i < picture->node_count; ++i)
 	{
-		if (picture->notes[i].place == place && picture->notes[i].oid == oid &&
+		const NodeNote &note = picture->notes[i];
+
+		if (note.place == place && note.oid == oid && note.queue == queue &&
 			picture->nodes[i].pid == pid)
 			return i;
 	}
@@ -200,13 +60,13 @@ NeedNode(Picture *picture, Place place, int pid, Oid oid)
 	const bool is_process = place == Place::kProcess;
 
 	picture->nodes[index] = {pid, WaitKind::kLive, false, 0, 0, 0};
-	picture->notes[index] = {place, oid, is_process ? FindWaiter(*picture, pid) : kNone,
+	picture->notes[index] = {place, oid, queue, is_process ? FindWaiter(*picture, pid) : kNone,
 							 is_process ? FindSlot(*picture, pid) : kNone};
 	return index;
 }
 
 /* Gives the node that is being drawn one more target. */
-void
+static void
 AddTarget(Picture *picture, int node, int target)
 {
 	if (picture->target_count == picture->target_capacity)
@@ -223,7 +83,7 @@ AddTarget(Picture *picture, int node, int target)
  * May the process wait for a heavyweight lock, or (the leader of a parallel query, while its workers run)
  * for somebody who does? Looks at its wait event only, as pg_stat_activity does.
  */
-bool
+static bool
 MayWaitForLock(int pid)
 {
 	PGPROC *proc = BackendPidGetProc(pid);
@@ -237,7 +97,7 @@ MayWaitForLock(int pid)
 }
 
 /* Draws the edges of a process to those who block it. */
-void
+static void
 DrawLocks(Picture *picture, int node)
 {
 	const int pid = picture->nodes[node].pid;
@@ -269,32 +129,8 @@ DrawLocks(Picture *picture, int node)
 	MemoryContextReset(picture->call_context);
 }
 
-/* Does the slot count in that set? */
-bool
-IsInSet(const SlotSeen &slot, const NodeNote &set)
-{
-	if (set.place == Place::kPoolSlots)
-		return true;
-	if (slot.state == SlotState::kFree)
-		return false;
-	return (set.place == Place::kDatabaseSlots ? slot.target.database : slot.target.role) ==
-		   set.oid;
-}
-
-/* How many slots of the database or role are taken? */
-int
-CountTaken(const Picture &picture, Place place, Oid oid)
-{
-	const NodeNote set = {place, oid, kNone, kNone};
-	int count = 0;
-
-	for (int i = 0; i < picture.slot_count; ++i)
-		count += picture.slots[i].state != SlotState::kFree && IsInSet(picture.slots[i], set);
-	return count;
-}
-
 /* Is the slot free, coming free, or held by a process that moves? */
-bool
+static bool
 SlotMoves(const Picture &picture, const SlotSeen &slot)
 {
 	if (slot.state != SlotState::kAssigned && slot.state != SlotState::kRunning)
@@ -305,7 +141,7 @@ SlotMoves(const Picture &picture, const SlotSeen &slot)
 }
 
 /* Draws the edges of a set of slots to the processes in it; none when one of the slots is seen to move. */
-void
+static void
 DrawSet(Picture *picture, int node)
 {
 	const NodeNote set = picture->notes[node];
@@ -324,23 +160,24 @@ DrawSet(Picture *picture, int node)
 	}
 }
 
-/* Draws the edges of a process that waits for a command. */
-void
-DrawWaiter(Picture *picture, int node)
+/* Draws an edge to a set of slots if all that it may have are taken. */
+static void
+DrawLimit(Picture *picture, int node, Place place, Oid oid, int32 queue, int limit)
 {
-	const WaiterSeen &waiter = picture->waiters[picture->notes[node].waiter];
+	const NodeNote set = {place, oid, queue, kNone, kNone};
+
+	if (limit > 0 && CountTaken(*picture, set) >= limit)
+		AddTarget(picture, node, NeedNode(picture, place, 0, oid, queue));
+}
+
+/*
+ * Draws the edges of one who waits for a slot. It needs one within every limit, so it is stuck as soon as one of
+ * the sets is.
+ */
+static void
+DrawSlots(Picture *picture, int node, const WaiterSeen &waiter)
+{
 	const PairKey &target = waiter.target;
-
-	if (waiter.may_time_out)
-		return;
-	picture->nodes[node].kind = WaitKind::kWaitsAll;
-	picture->nodes[node].may_give_up = true;
-	picture->nodes[node].since_us = waiter.since;
-
-	if (waiter.state == CommandState::kRunning && waiter.worker_pid != 0)
-		AddTarget(picture, node, NeedNode(picture, Place::kProcess, waiter.worker_pid, InvalidOid));
-	if (waiter.state != CommandState::kQueued)
-		return;
 
 	/* Nothing starts there before that session's transaction ends. */
 	if (waiter.closer_pid != 0)
@@ -348,21 +185,46 @@ DrawWaiter(Picture *picture, int node)
 		AddTarget(picture, node, NeedNode(picture, Place::kProcess, waiter.closer_pid, InvalidOid));
 		return;
 	}
-
-	/* It needs a slot within every limit, so it is stuck as soon as one of the sets is. */
-	const int database_limit = settings::max_workers_per_database;
-
 	AddTarget(picture, node, NeedNode(picture, Place::kPoolSlots, 0, InvalidOid));
-	if (database_limit > 0 &&
-		CountTaken(*picture, Place::kDatabaseSlots, target.database) >= database_limit)
-		AddTarget(picture, node, NeedNode(picture, Place::kDatabaseSlots, 0, target.database));
-	if (waiter.role_limit > 0 &&
-		CountTaken(*picture, Place::kRoleSlots, target.role) >= waiter.role_limit)
-		AddTarget(picture, node, NeedNode(picture, Place::kRoleSlots, 0, target.role));
+	DrawLimit(picture, node, Place::kDatabaseSlots, target.database, kNoTaskQueue,
+			  settings::max_workers_per_database);
+	DrawLimit(picture, node, Place::kRoleSlots, target.role, kNoTaskQueue, waiter.role_limit);
+	if (waiter.task_id != 0)
+		DrawLimit(picture, node, Place::kTaskSlots, InvalidOid, kNoTaskQueue, TaskSlotLimit());
+}
+
+/* Draws the edges of a process that waits for a command or a task. */
+static void
+DrawWaiter(Picture *picture, int node)
+{
+	const WaiterSeen &waiter = picture->waiters[picture->notes[node].waiter];
+
+	if (waiter.may_time_out)
+		return;
+	picture->nodes[node].kind = WaitKind::kWaitsAll;
+	picture->nodes[node].may_give_up = true;
+	picture->nodes[node].since_us = waiter.since;
+	switch (waiter.what)
+	{
+		case WaitsFor::kNothing:
+			break;
+		case WaitsFor::kWorker:
+		case WaitsFor::kHolder:
+			AddTarget(picture, node,
+					  NeedNode(picture, Place::kProcess, waiter.worker_pid, InvalidOid));
+			break;
+		case WaitsFor::kSlot:
+			DrawSlots(picture, node, waiter);
+			break;
+		case WaitsFor::kQueue:
+			DrawLimit(picture, node, Place::kQueueTasks, waiter.database, waiter.queue,
+					  QueueMaxRunning(waiter.database, waiter.queue));
+			break;
+	}
 }
 
 /* Draws everything that this process reaches. Returns its node. */
-int
+static int
 DrawGraph(Picture *picture)
 {
 	picture->node_capacity = 16;
@@ -386,111 +248,6 @@ DrawGraph(Picture *picture)
 	}
 	return self;
 }
-
-/* --- the words ------------------------------------------------------------------------------------ */
-
-/* Says which of its limits keeps a queued command waiting. */
-void
-AppendQueue(StringInfo chain, const Picture &picture, const NodeNote &set)
-{
-	switch (set.place)
-	{
-		case Place::kDatabaseSlots:
-			appendStringInfo(chain,
-							 "its database has all %d workers that "
-							 "worker_pool.max_workers_per_database allows.",
-							 CountTaken(picture, set.place, set.oid));
-			break;
-		case Place::kRoleSlots:
-			appendStringInfo(chain,
-							 "its role has all %d workers that "
-							 "worker_pool.max_workers_per_role allows.",
-							 CountTaken(picture, set.place, set.oid));
-			break;
-		case Place::kPoolSlots:
-		case Place::kProcess:
-			appendStringInfo(chain, "all %d slots of the pool are taken.", picture.slot_count);
-			break;
-	}
-}
-
-/* One line: whom or what a process of the knot waits for. */
-void
-AppendEdge(StringInfo chain, const Picture &picture, int index, const bool *stuck)
-{
-	const WaitNode &node = picture.nodes[index];
-	const NodeNote &note = picture.notes[index];
-	const int *const targets = picture.targets + node.first_target;
-
-	if (chain->len > 0)
-		appendStringInfoChar(chain, '\n');
-	appendStringInfo(chain, "Process %d ", node.pid);
-	if (note.slot != kNone && picture.slots[note.slot].command_id != 0)
-		appendStringInfo(chain, "runs command " UINT64_FORMAT " and ",
-						 picture.slots[note.slot].command_id);
-
-	if (note.waiter == kNone)
-	{
-		const char *separator = "waits for a lock held by process ";
-
-		for (int i = 0; i < node.target_count; ++i)
-		{
-			if (!stuck[targets[i]])
-				continue;
-			appendStringInfo(chain, "%s%d", separator, picture.nodes[targets[i]].pid);
-			separator = ", process ";
-		}
-		appendStringInfoChar(chain, '.');
-		return;
-	}
-
-	const WaiterSeen &waiter = picture.waiters[note.waiter];
-
-	appendStringInfo(chain, "waits for command " UINT64_FORMAT ", ", waiter.command_id);
-	if (waiter.state == CommandState::kRunning)
-	{
-		appendStringInfo(chain, "run by process %d.", waiter.worker_pid);
-		return;
-	}
-	appendStringInfoString(chain, "which is queued; ");
-	if (waiter.closer_pid != 0)
-	{
-		appendStringInfo(chain, "its database is closed by DDL of process %d.", waiter.closer_pid);
-		return;
-	}
-	for (int i = 0; i < node.target_count; ++i)
-	{
-		if (stuck[targets[i]])
-		{
-			AppendQueue(chain, picture, picture.notes[targets[i]]);
-			break;
-		}
-	}
-}
-
-/* The chain of a knot, allocated in `context`. */
-char *
-DescribeKnot(const Picture &picture, const WaitScratch &scratch, MemoryContext context)
-{
-	MemoryContext const old_context = MemoryContextSwitchTo(context);
-	StringInfoData chain;
-	int lines = 0;
-
-	initStringInfo(&chain);
-	for (int i = 0; i < scratch.order_count; ++i)
-	{
-		if (picture.notes[scratch.order[i]].place != Place::kProcess)
-			continue;
-		if (++lines <= kMaxChainLines)
-			AppendEdge(&chain, picture, scratch.order[i], scratch.stuck);
-	}
-	if (lines > kMaxChainLines)
-		appendStringInfo(&chain, "\nAnd %d more processes.", lines - kMaxChainLines);
-	MemoryContextSwitchTo(old_context);
-	return chain.data;
-}
-
-} // namespace
 
 bool
 FindDeadlock(char **chain)
@@ -526,20 +283,6 @@ FindDeadlock(char **chain)
 	MemoryContextSwitchTo(caller_context);
 	MemoryContextDelete(context);
 	return give_up;
-}
-
-void
-RaiseDeadlock(const char *chain)
-{
-	ereport(ERROR,
-			(errcode(ERRCODE_T_R_DEADLOCK_DETECTED),
-			 errmsg("deadlock detected: this wait for a command of worker_pool can never end"),
-			 errdetail_internal("%s", chain),
-			 errhint("Commands that wait for commands need slots for all of them: raise "
-					 "worker_pool.max_workers, or the limit named above. A session that waits "
-					 "inside a statement keeps its locks and its snapshot: commit first, and wait "
-					 "with CALL worker_pool.await_worker(id).")));
-	pg_unreachable();
 }
 
 } // namespace worker_pool

@@ -39,6 +39,12 @@ Add(Explanation *explanation, const char *reason, const char *detail, const char
 }
 
 const char *
+CountText(int64 count, const char *thing)
+{
+	return psprintf(INT64_FORMAT " %s%s", count, thing, count == 1 ? "" : "s");
+}
+
+const char *
 DurationText(int64 microseconds)
 {
 	const int64 ms = std::max<int64>(microseconds, 0) / 1000;
@@ -223,6 +229,18 @@ ExplainServer(Explanation *explanation)
 
 /* --- role, pauses ------------------------------------------------------------------------------------------ */
 
+/* What would let the role run commands here; nullptr: nothing that is a statement or a word. */
+static const char *
+RoleHint(const char *name, const BriefError &why)
+{
+	if (why.sqlstate == ERRCODE_INVALID_AUTHORIZATION_SPECIFICATION)
+		return psprintf("ALTER ROLE %s LOGIN;", quote_identifier(name));
+	if (why.sqlstate == ERRCODE_INSUFFICIENT_PRIVILEGE)
+		return psprintf("GRANT CONNECT ON DATABASE %s TO %s;",
+						quote_identifier(get_database_name(MyDatabaseId)), quote_identifier(name));
+	return why.hint[0] != '\0' ? pstrdup(why.hint) : nullptr;
+}
+
 /* May it run as its role at all? What is wrong here makes it fail when its turn comes. */
 static void
 ExplainRole(const Subject &task, Explanation *explanation)
@@ -244,7 +262,7 @@ ExplainRole(const Subject &task, Explanation *explanation)
 					 quote_identifier(task.run_as_name)));
 	else if (!MayRunIn(MyDatabaseId, task.form.run_as, &why))
 		Add(explanation, pstrdup(why.message), "It fails when its turn comes.",
-			why.hint[0] != '\0' ? pstrdup(why.hint) : nullptr);
+			RoleHint(name, why));
 	else if (task.form.owner != task.form.run_as &&
 			 !compat::MaySetRole(task.form.owner, task.form.run_as))
 		Add(explanation,

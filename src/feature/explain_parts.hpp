@@ -52,6 +52,8 @@ struct SlotLook
 SlotLook *LookAtSlots(int *count);
 
 void Add(Explanation *explanation, const char *reason, const char *detail, const char *hint);
+/* "1 task", "2 tasks" */
+const char *CountText(int64 count, const char *thing);
 /* "12 ms", "3.2 s", "5 min", "2 h 3 min", "4 days": for a reader. */
 const char *DurationText(int64 microseconds);
 /* timestamptz in the session's time zone, palloc'd. */

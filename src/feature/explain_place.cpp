@@ -152,17 +152,16 @@ ExplainLimits(const Subject &task, const PoolLook &look, Explanation *explanatio
 
 	if (of_role > 0 && look.of_role >= of_role)
 		Add(explanation,
-			psprintf(
-				"role \"%s\" has %d workers, as many as it may (worker_pool.max_workers_per_role)",
-				task.run_as_name, look.of_role),
+			psprintf("role \"%s\" has %s, as many as it may (worker_pool.max_workers_per_role)",
+					 task.run_as_name, CountText(look.of_role, "worker")),
 			"They may be in other databases.",
 			psprintf("ALTER ROLE %s SET worker_pool.max_workers_per_role = %d;",
 					 quote_identifier(task.run_as_name), of_role + 1));
 	if (of_database > 0 && look.of_database >= of_database)
 		Add(explanation,
-			psprintf("this database has %d workers, as many as it may "
+			psprintf("this database has %s, as many as it may "
 					 "(worker_pool.max_workers_per_database)",
-					 look.of_database),
+					 CountText(look.of_database, "worker")),
 			nullptr,
 			psprintf("ALTER SYSTEM SET worker_pool.max_workers_per_database = %d; SELECT "
 					 "pg_reload_conf();",
@@ -186,9 +185,9 @@ ExplainPool(const Subject &task, const SlotLook *slots, int count, Explanation *
 	if (look.task_slots >= limit)
 		Add(explanation,
 			psprintf("the pool is full: tasks have all of the %d slots they may use", limit),
-			psprintf("%s. Of the pool's %d slots, %d are kept for start_worker, run and query "
+			psprintf("%s. Reserved for start_worker, run and query: %d of the pool's %d slots "
 					 "(worker_pool.reserved_workers).",
-					 SlotUsers(slots, count, true), SlotCount(), SlotCount() - limit),
+					 SlotUsers(slots, count, true), SlotCount() - limit, SlotCount()),
 			"Wait, raise worker_pool.max_workers (server start), or lower "
 			"worker_pool.reserved_workers.");
 	else if (look.used >= SlotCount() && look.idle == 0)
@@ -209,8 +208,10 @@ ExplainReady(const Subject &task, const SlotLook *slots, int count, Explanation 
 
 	if (before > 0)
 		Add(explanation,
-			psprintf("%s%d tasks of role \"%s\" come before it",
-					 before >= kCounted ? "at least " : "", before, task.run_as_name),
+			psprintf(before == 1 ? "%s%s of role \"%s\" comes before it"
+								 : "%s%s of role \"%s\" come before it",
+					 before >= kCounted ? "at least " : "", CountText(before, "task"),
+					 task.run_as_name),
 			"By the priority of their queue, their own priority, their due time.", nullptr);
 	ExplainPool(task, slots, count, explanation);
 	if (explanation->count == 0)
@@ -296,8 +297,8 @@ ExplainQueueLimit(const Subject &task, const SlotLook *slots, int count, Explana
 	const int most = QueueMaxRunning(MyDatabaseId, task.form.queue_id);
 
 	Add(explanation,
-		psprintf("queue \"%s\" has %d tasks running, its limit is %d (max_running)", task.queue,
-				 RunningTasks(MyDatabaseId, task.form.queue_id), most),
+		psprintf("queue \"%s\" has %s running, its limit is %d (max_running)", task.queue,
+				 CountText(RunningTasks(MyDatabaseId, task.form.queue_id), "task"), most),
 		RunningOfQueue(task.form.queue_id, slots, count),
 		psprintf("SELECT worker_pool.alter_queue(%s, max_running => %d);",
 				 quote_literal_cstr(task.queue), most + 1));

@@ -146,12 +146,13 @@ ExplainDependencies(const Subject &task, Explanation *explanation)
 			DependencyText(table, ids[i]),
 			psprintf("SELECT * FROM worker_pool.explain_task(" INT64_FORMAT ");", ids[i]));
 	if (count > kShown)
-		Add(explanation, psprintf("it waits for %d more tasks", count - kShown), nullptr,
+		Add(explanation, psprintf("it waits for %s", CountText(count - kShown, "more task")),
+			nullptr,
 			psprintf("SELECT depends_on FROM worker_pool.tasks WHERE id = " INT64_FORMAT ";",
 					 task.id));
 	if (count == 0)
 		Add(explanation,
-			psprintf("it waits for %d tasks that are not there any more", task.form.waits_for),
+			psprintf("it waits for %s, no longer there", CountText(task.form.waits_for, "task")),
 			nullptr, "SELECT worker_pool.rescan();");
 	table_close(table, AccessShareLock);
 	table_close(dependency, AccessShareLock);
@@ -212,10 +213,12 @@ EndText(const FinishedTask &task)
 							? "no time"
 							: DurationText(task.finished_at - task.started_at));
 	if (strcmp(task.state, "failed") == 0 && task.attempt >= task.max_attempts)
-		return psprintf("it failed for good at %s: its %d attempts are used up", when,
-						task.max_attempts);
+		return psprintf("it failed for good at %s: %s used up", when,
+						task.max_attempts == 1
+							? "its one attempt is"
+							: psprintf("its %d attempts are", task.max_attempts));
 	if (strcmp(task.state, "failed") == 0)
-		return psprintf("it failed for good at %s, after %d of %d attempts", when, task.attempt,
+		return psprintf("it failed for good at %s, after attempt %d of %d", when, task.attempt,
 						task.max_attempts);
 	if (strcmp(task.state, "expired") == 0)
 		return psprintf("it expired before it could begin; it was ended at %s", when);
@@ -238,7 +241,7 @@ ExplainFinished(int64 id, Explanation *explanation)
 	if (task.message != nullptr)
 		detail = task.sqlstate != nullptr ? psprintf("%s: %s", task.sqlstate, task.message)
 										  : task.message;
-	if (strcmp(task.state, "succeeded") != 0 && strcmp(task.state, "skipped") != 0)
+	if (strcmp(task.state, "succeeded") != 0)
 		hint = psprintf("SELECT worker_pool.retry_task(" INT64_FORMAT ");", id);
 	else if (task.has_result)
 		hint = psprintf("SELECT worker_pool.task_result(" INT64_FORMAT ");", id);

@@ -153,6 +153,12 @@ StartClock(const ScheduleDefinition &definition, FormSchedule *form)
 
 /* --- the locks ------------------------------------------------------------------------------------------- */
 
+/*
+ * Names share this many locks, so that a transaction that makes thousands of schedules does not fill the lock
+ * table; two who work on different names seldom meet.
+ */
+static constexpr uint32 kNameLocks = 1024;
+
 /* To the end of the transaction. */
 static void
 LockName(Relation relation, const char *name)
@@ -160,7 +166,7 @@ LockName(Relation relation, const char *name)
 	const uint32 hash =
 		hash_bytes(reinterpret_cast<const unsigned char *>(name), static_cast<int>(strlen(name)));
 
-	LockDatabaseObject(RelationGetRelid(relation), hash, 0, ExclusiveLock);
+	LockDatabaseObject(RelationGetRelid(relation), hash % kNameLocks, 0, ExclusiveLock);
 }
 
 /* Locks name and row. nullptr: there is no such schedule. *waited_out: there was one, until somebody dropped it. */

@@ -42,9 +42,9 @@ struct Firing
 	TimestampTz now;
 };
 
-/* Writes down a due time that made no task. */
+/* Writes down a due time that made no task, and why. */
 static void
-NoteSkipped(const Firing &firing, TimestampTz due, const char *message, const char *detail,
+NoteSkipped(const Firing &firing, TimestampTz due, const char *reason, const char *detail,
 			const char *hint)
 {
 	NewTask task = TaskOfSchedule(firing.relation, firing.tuple, due, firing.now);
@@ -52,7 +52,7 @@ NoteSkipped(const Firing &firing, TimestampTz due, const char *message, const ch
 
 	task.form.id = NextId(Sequence::kTaskId);
 	outcome.state = "skipped";
-	outcome.message = message;
+	outcome.message = psprintf("not run at %s: %s", timestamptz_to_str(due), reason);
 	outcome.detail = detail;
 	outcome.hint = hint;
 	InsertHistory(task, outcome);
@@ -106,7 +106,7 @@ MakeTask(Firing *firing, TimestampTz due)
 
 	if (task.form.expires_at <= firing->now)
 	{
-		NoteSkipped(*firing, due, "the due time came too late for expires_after", nullptr, nullptr);
+		NoteSkipped(*firing, due, "too late for expires_after", nullptr, nullptr);
 		return;
 	}
 	if (form.overlap == 's' && IsUnfinished(form.last_task))
@@ -261,7 +261,8 @@ StoreFired(const Firing &firing, HeapTuple plain)
 	form.last_task = firing.form.last_task;
 	form.boot_epoch = firing.form.boot_epoch;
 
-	const TM_Result result = UpdateRow(firing.relation, plain->t_self, changed, false);
+	/* the lock is ours: it waits for nobody, and heap_update takes an own lock only where it may wait */
+	const TM_Result result = UpdateRow(firing.relation, plain->t_self, changed, true);
 
 	if (result != TM_Ok)
 		ereport(ERROR,

@@ -98,7 +98,7 @@ LockNumber(Oid owner, const char *key)
 
 /* Inserts the key's row unless there is one that is no orphan; what it found otherwise. */
 static KeyLook
-TryKey(Relation relation, Oid owner, const char *key, int64 id, const ItemPointerData &orphan)
+TryKey(Relation relation, Oid owner, const char *key, int64 id, const ItemPointerData *orphan)
 {
 	const Oid lock = LockNumber(owner, key);
 
@@ -106,8 +106,8 @@ TryKey(Relation relation, Oid owner, const char *key, int64 id, const ItemPointe
 
 	KeyLook look = LookAtKey(relation, owner, key);
 
-	if (look.found && !TransactionIdIsValid(look.wait_for) && ItemPointerIsValid(&orphan) &&
-		ItemPointerEquals(&look.place, const_cast<ItemPointerData *>(&orphan)))
+	if (look.found && !TransactionIdIsValid(look.wait_for) && ItemPointerIsValid(orphan) &&
+		ItemPointerEquals(&look.place, const_cast<ItemPointerData *>(orphan)))
 		look.found = DeleteRow(relation, look.place, false) != TM_Ok;
 	if (!look.found)
 		InsertKey(relation, owner, key, id);
@@ -141,7 +141,7 @@ TakeKey(Relation task, Oid owner, const char *key, int64 id, int64 *holder)
 	{
 		CHECK_FOR_INTERRUPTS();
 
-		KeyLook look = TryKey(relation, owner, key, id, orphan);
+		KeyLook look = TryKey(relation, owner, key, id, &orphan);
 
 		if (!look.found)
 			break;

@@ -92,7 +92,7 @@ AddCommandDemands()
 
 /* Copies slots and demands; marks that every new deadline from now on wants a wake. */
 static void
-TakeSight()
+TakeSight(TimestampTz now)
 {
 	LockScope lock(PoolLock());
 
@@ -102,15 +102,23 @@ TakeSight()
 	pool->launcher_wakeups++;
 	for (int i = 0; i < SlotCount(); i++)
 	{
-		const WorkerSlot &slot = SlotAt(i);
+		WorkerSlot &slot = SlotAt(i);
+		const bool taking =
+			slot.state == SlotState::kRunning && slot.kind == SlotKind::kTask && slot.task_id == 0;
 
-		sight.slots[i] = {slot.target.database, slot.target.role, slot.target.fresh_id,
-						  slot.state,			slot.kind,		  slot.give_way,
-						  slot.state_changed_at};
+		sight.slots[i] = {slot.target.database,
+						  slot.target.role,
+						  slot.target.fresh_id,
+						  slot.state,
+						  slot.kind,
+						  slot.give_way,
+						  slot.state_changed_at,
+						  taking};
+		slot.task_permit = false;
 		sight.used += slot.state == SlotState::kFree ? 0 : 1;
 	}
 	AddCommandDemands();
-	AddTaskDemands(&sight);
+	AddTaskDemands(&sight, now);
 }
 
 /* Terminates commands and tasks whose grace is over. Returns the next such time. */
@@ -169,12 +177,24 @@ Wake(int index)
 	int proc = kNone;
 
 	{
-		LockScope lock(PoolLock(), LW_SHARED);
+		LockScope lock(PoolLock());
+		WorkerSlot &slot = SlotAt(index);
 
-		if (SlotAt(index).state == SlotState::kIdle)
-			proc = SlotAt(index).proc;
+		if (slot.state != SlotState::kIdle)
+			return;
+		slot.task_permit = true;
+		proc = slot.proc;
 	}
 	compat::SetLatchOf(proc);
+}
+
+/* Do tasks wait for room? Then idle workers ask us, from now on. */
+static void
+NoteContention(bool tasks_wait)
+{
+	LockScope lock(PoolLock());
+
+	pool->tasks_contended = tasks_wait;
 }
 
 /* Is the demand still there, and may its database be entered? */
@@ -258,15 +278,17 @@ Allocate(TimestampTz now)
 	auto *actions = static_cast<Action *>(palloc(sizeof(Action) * static_cast<Size>(capacity)));
 	void *scratch = palloc(PolicyScratchSize(SlotCount(), sight.demand_count));
 	std::int64_t wake_at = INT64_MAX;
+	bool tasks_wait = false;
 
 	for (int i = 0; i < sight.demand_count; i++)
 		if (sight.demands[i].kind != SlotKind::kVisit)
 			sight.demands[i].not_before_us = PairNotBefore(sight.targets[i]);
 
 	const int count = PlanActions(sight.slots, SlotCount(), sight.demands, sight.demand_count,
-								  limits, actions, capacity, &wake_at, scratch);
+								  limits, actions, capacity, &wake_at, scratch, &tasks_wait);
 	TimestampTz next = wake_at == INT64_MAX ? DT_NOEND : static_cast<TimestampTz>(wake_at);
 
+	NoteContention(tasks_wait);
 	if (spawnable < SlotCount())
 		next = MinTime(next, SpawnNotBefore());
 	for (int i = 0; i < count; i++)
@@ -315,8 +337,8 @@ LookOnce()
 	next = MinTime(next, EnforceGrace(now));
 	next = MinTime(next, TendTasks(now));
 	next = MinTime(next, SeeTasks(now));
-	TakeSight();
-	CompleteTaskDemands(sight, now);
+	TakeSight(now);
+	next = MinTime(next, CompleteTaskDemands(sight, now));
 	next = MinTime(next, AddVisitDemand(&sight, now));
 	next = MinTime(next, Allocate(now));
 	WP_FAULT("launcher.after_allocate");

@@ -67,9 +67,12 @@ TimestampTz TendTasks(TimestampTz now);
 /* Asks the ready queue which pairs have tasks that could run. Returns when the next thing is due by itself. */
 TimestampTz SeeTasks(TimestampTz now);
 /* Pool lock held exclusively: adds what SeeTasks found to the demands; remembers who gave way. */
-void AddTaskDemands(Sight *sight);
-/* After that, without the lock: puts in when the pairs gave way; plans when history is to be purged. */
-void CompleteTaskDemands(const Sight &sight, TimestampTz now);
+void AddTaskDemands(Sight *sight, TimestampTz now);
+/*
+ * After that, without the lock: puts in when the pairs gave way; plans when history is to be purged. Returns the
+ * next time to look.
+ */
+TimestampTz CompleteTaskDemands(const Sight &sight, TimestampTz now);
 
 /* --- launcher_visits.cpp: which databases are there, and which want a look --------------------------------- */
 

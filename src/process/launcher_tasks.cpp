@@ -48,6 +48,10 @@ static uint64 *stuck_generations = nullptr;
 static Oid *task_databases_seen = nullptr;
 static uint64 looks = 0;
 static uint64 limits_asked_for = 0; /* one more than setting_changes was */
+static TimestampTz limits_asked_at = 0;
+static bool limits_known = false; /* in this look */
+
+static constexpr int64 kLimitsPatienceUs = 5 * USECS_PER_SEC;
 
 void
 InitTaskDemands(MemoryContext context)
@@ -119,30 +123,38 @@ NoteWhoLeft()
 	}
 }
 
-/* Limits of roles that may be out of date are read anew by a visit to a database that has tasks. */
-static void
-AskForRoleLimits()
+/*
+ * Limits of roles that may be out of date are read anew by a visit to a database that has tasks. Until it has read
+ * them, or for a while if it cannot, each role is taken to have a limit of one: false.
+ */
+static bool
+KnowRoleLimits(TimestampTz now)
 {
 	const uint64 changes = pg_atomic_read_u64(&pool->setting_changes);
 
-	if (task_count == 0 || limits_asked_for == changes + 1 || RoleLimitsAreOf(changes))
-		return;
-	limits_asked_for = changes + 1;
-	WantVisit(tasks[0].database);
+	if (task_count == 0 || RoleLimitsAreOf(changes))
+		return true;
+	if (limits_asked_for != changes + 1)
+	{
+		limits_asked_for = changes + 1;
+		limits_asked_at = now;
+		WantVisit(tasks[0].database);
+	}
+	return now >= limits_asked_at + kLimitsPatienceUs;
 }
 
 void
-AddTaskDemands(Sight *sight)
+AddTaskDemands(Sight *sight, TimestampTz now)
 {
 	NoteWhoLeft();
-	AskForRoleLimits();
+	limits_known = KnowRoleLimits(now);
 	first_demand = sight->demand_count;
 	for (int i = 0; i < task_count; i++)
 	{
 		const TaskDemand &task = tasks[i];
 		const PairKey target = {task.database, task.role, 0};
 		const int pair = FindPair(target);
-		const int limit = RoleLimitOf(task.role);
+		const int limit = limits_known ? RoleLimitOf(task.role) : 1;
 
 		sight->targets[sight->demand_count] = target;
 		sight->demands[sight->demand_count] = {task.database,
@@ -169,16 +181,16 @@ RememberWhoGaveWay(const Sight &sight)
 	for (int i = 0; i < left_count; i++)
 	{
 		bool found = false;
-		auto *entry = static_cast<GaveWay *>(
-			hash_search(gave_way, &left[i].target, HASH_ENTER, &found));
+		auto *entry =
+			static_cast<GaveWay *>(hash_search(gave_way, &left[i].target, HASH_ENTER, &found));
 
 		entry->at = found ? std::max(entry->at, left[i].at) : left[i].at;
 	}
 	looks++;
 	for (int i = first_demand; i < first_demand + task_count; i++)
 	{
-		auto *entry = static_cast<GaveWay *>(
-			hash_search(gave_way, &sight.targets[i], HASH_FIND, nullptr));
+		auto *entry =
+			static_cast<GaveWay *>(hash_search(gave_way, &sight.targets[i], HASH_FIND, nullptr));
 
 		if (entry == nullptr)
 			continue;
@@ -228,11 +240,12 @@ PlanPurges(const Sight &sight, TimestampTz now)
 	}
 }
 
-void
+TimestampTz
 CompleteTaskDemands(const Sight &sight, TimestampTz now)
 {
 	RememberWhoGaveWay(sight);
 	PlanPurges(sight, now);
+	return limits_known ? DT_NOEND : limits_asked_at + kLimitsPatienceUs;
 }
 
 } // namespace worker_pool

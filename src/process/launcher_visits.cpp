@@ -173,8 +173,8 @@ AddVisitDemand(Sight *sight, TimestampTz now)
 		std::max(waiting_since, last_sent - settings::fairness_interval_ms * INT64CONST(1000));
 
 	sight->targets[sight->demand_count] = {chosen, InvalidOid, 0};
-	sight->demands[sight->demand_count] = {
-		chosen, InvalidOid, 0, since, chosen, 1, 0, 0, false, INT64_MIN, SlotKind::kVisit};
+	sight->demands[sight->demand_count] = {chosen, InvalidOid, 0,	  since,	 chosen,		  1,
+										   0,	   0,		   false, INT64_MIN, SlotKind::kVisit};
 	sight->demand_count++;
 	return next;
 }

@@ -17,7 +17,7 @@
  * the next worker claims over it. If the server dies, the claims are of a foreign epoch.
  *
  * On ERROR the transaction is rolled back, the entry that it was about is put off for ten seconds (it may be
- * the one bad row), and the rest goes back; who calls then rests (task_failure.cpp), so nothing loops hot.
+ * the one bad row), and the rest goes back; the process then leaves (task_failure.cpp), so nothing loops hot.
  */
 #include "process/task_batch.hpp"
 

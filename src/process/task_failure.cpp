@@ -9,8 +9,9 @@
  *	  all fields and says whether another comes; the item is put off, or goes. Should the "failure" have come
  *	  after the commit (nothing known does), MarkFailed finds the row gone and writes nothing;
  *	- a transaction of ours about one entry, or the claims: not the task's fault. It is logged, that item is put
- *	  off for ten seconds, and the process rests for five, serving commands only, and leaves. So a bad row stops
- *	  only itself, a full disk makes one log line in five seconds and worker, and a process that is broken goes;
+ *	  off for ten seconds, and the process leaves; one that is not five seconds old rests until it is, serving
+ *	  commands only. So a bad row stops only itself, a full disk makes one log line in five seconds and worker, and
+ *	  a process that is broken goes;
  *	- the reset: the process leaves, the task is over.
  *
  * A claim that a process leaves behind in that way is void by its generation once it is gone.
@@ -23,7 +24,7 @@
 namespace worker_pool
 {
 
-static constexpr int64 kRestUs = 5 * USECS_PER_SEC;
+static constexpr int64 kYoungUs = 5 * USECS_PER_SEC;
 
 /* The last word on a task that was cancelled by request; also how its process's last words are recognized. */
 static constexpr char kNeverBegan[] = "task was cancelled before it began";
@@ -359,11 +360,16 @@ GiveTasksBack(uint64 generation, const BriefError *reason)
 
 /* --- recovery ------------------------------------------------------------------------------------------- */
 
-/* Work of ours has failed. */
+/* Work of ours has failed: the process leaves, but no process after the other without a pause. */
 static void
-Rest()
+RestAndLeave()
 {
-	work.rest_until = GetCurrentTimestamp() + kRestUs;
+	const TimestampTz until = SlotAt(my_slot).started_at + kYoungUs;
+
+	if (GetCurrentTimestamp() >= until)
+		work.retire = true;
+	else
+		work.rest_until = until;
 }
 
 static void
@@ -373,7 +379,7 @@ PutOffCurrent()
 		PutOff(work.entry);
 	/* a bad schedule stops only itself */
 	if (work.entry == nullptr || work.entry->item.spec.kind != ItemKind::kSchedule)
-		Rest();
+		RestAndLeave();
 	/* a command may come before the process leaves: it must find the session as it was */
 	work.phase = SlotAt(my_slot).task_id != 0 ? TaskPhase::kDirty : TaskPhase::kBetween;
 }
@@ -401,7 +407,7 @@ RecoverTask()
 			break;
 		case TaskPhase::kTaking:
 			AbandonTake();
-			Rest();
+			RestAndLeave();
 			work.phase = TaskPhase::kBetween;
 			break;
 		case TaskPhase::kSettling:

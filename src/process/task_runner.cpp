@@ -302,8 +302,8 @@ TakeMore()
 static void
 DoNext()
 {
-	/* told to go between two tasks: nobody needs a FATAL in the log for that */
-	if (ProcDiePending)
+	/* told to go between two tasks: nobody needs a FATAL in the log for that. The items go back at the exit */
+	if (ProcDiePending || work.retire)
 		RetireWorker();
 	/* a cancel that comes now is for nobody */
 	HOLD_CANCEL_INTERRUPTS();

@@ -45,7 +45,7 @@ struct TaskWork
 	bool retried;		 /* its item was put off for another attempt */
 	ErrorData *error;	 /* kFailed: in MessageContext */
 	char tag[COMPLETION_TAG_BUFSIZE];
-	TimestampTz rest_until;		 /* 0: no trouble */
+	TimestampTz rest_until;		 /* 0: no trouble; else it takes no tasks, and leaves then */
 	TimestampTz look_not_before; /* 0: at once */
 };
 

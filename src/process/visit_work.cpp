@@ -154,8 +154,7 @@ FailRole()
 {
 	BriefError why = {};
 
-	is_mended = IsAboutAuthority(start_error.sqlstate) &&
-				MayRunIn(MyDatabaseId, failed_role, &why);
+	is_mended = IsAboutAuthority(start_error.sqlstate) && MayRunIn(MyDatabaseId, failed_role, &why);
 	if (is_mended)
 		return;
 	WithSnapshot([]() { tasks_failed = FailTasksOfRole(failed_role, start_error); });

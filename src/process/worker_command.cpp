@@ -99,7 +99,7 @@ bool
 LauncherIsToKnow(AfterCommand after)
 {
 	return after != AfterCommand::kNext &&
-		   (pool->queued_total > 0 ||
+		   (pool->queued_total > 0 || pool->tasks_contended ||
 			pool->launcher_wake_at > SlotAt(my_slot).state_changed_at +
 										 static_cast<int64>(settings::idle_timeout_ms) * 1000);
 }

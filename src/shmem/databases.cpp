@@ -280,9 +280,8 @@ RoleLimitOf(Oid role)
 	Assert(LWLockHeldByMe(PoolLock()));
 	const RoleLimit *const first = table->limits;
 	const RoleLimit *const end = first + table->limit_count;
-	const RoleLimit *const found =
-		std::lower_bound(first, end, role,
-						 [](const RoleLimit &limit, Oid wanted) { return limit.role < wanted; });
+	const RoleLimit *const found = std::lower_bound(
+		first, end, role, [](const RoleLimit &limit, Oid wanted) { return limit.role < wanted; });
 
 	return found != end && found->role == role ? found->workers : 0;
 }

@@ -46,7 +46,7 @@ struct DatabaseEntry
 	bool visit_wanted; /* the launcher is to send a visit */
 	bool in_recovery;  /* the last visit was made in recovery: it has loaded nothing */
 	bool has_extension;
-	bool purge_open; /* no time was set at which history is to be purged */
+	bool purge_open;	   /* no time was set at which history is to be purged */
 	char version[32];	   /* of the extension's SQL objects */
 	BriefError last_error; /* of the last visit or start that failed */
 

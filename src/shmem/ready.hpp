@@ -252,8 +252,8 @@ struct TaskDemand
 };
 /*
  * Moves due items, then copies the pairs with ready items (also those that need a refill, as 1), but for paused
- * databases and roles that cannot start; remembers that the launcher has seen them, and wakes an idle worker of
- * each pair, which heals a wake that was lost. *next: the earliest time to come at which a delayed item of any
+ * databases and roles that cannot start; remembers that the launcher has seen them; the policy wakes their idle
+ * workers (core/allocation.hpp), which heals a wake that was lost. *next: the earliest time to come at which a delayed item of any
  * pair is due, a database wants a look, or a purge (DT_NOEND: never). capacity: PairCapacity().
  */
 int TaskDemands(TaskDemand *demands, int capacity, TimestampTz now, TimestampTz *next);

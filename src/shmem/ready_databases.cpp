@@ -70,21 +70,6 @@ SeePair(TaskPair *pair, TimestampTz now, TaskDemand *demand)
 	return true;
 }
 
-/* Idle workers of the pairs get a push, should they have missed it. */
-static void
-WakeIdleWorkers(const TaskDemand *demands, int count)
-{
-	LockScope lock(PoolLock(), LW_SHARED);
-
-	for (int i = 0; i < count; i++)
-	{
-		const int slot = FindIdleSlot({demands[i].database, demands[i].role, 0});
-
-		if (slot != kNone)
-			compat::SetLatchOf(SlotAt(slot).proc);
-	}
-}
-
 int
 TaskDemands(TaskDemand *demands, int capacity, TimestampTz now, TimestampTz *next)
 {
@@ -109,8 +94,6 @@ TaskDemands(TaskDemand *demands, int capacity, TimestampTz now, TimestampTz *nex
 		}
 		ready_table->launcher_next = *next;
 	}
-	if (count > 0)
-		WakeIdleWorkers(demands, count);
 	return count;
 }
 

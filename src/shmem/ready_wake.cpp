@@ -3,7 +3,8 @@
  *	  Who is told that there is something to do. Any process, the lock never held when a latch is set.
  *
  * A pair's work is for its idle workers: the warmest one's latch is set, and it takes its part and wakes the next
- * (TakeItems). Without an idle worker it is for the launcher, once: what the launcher has seen (TaskDemands) it
+ * (TakeItems). Without an idle worker, or without room for it among the slots that tasks may have, it is for the
+ * launcher, once: what the launcher has seen (TaskDemands) it
  * bears in mind, so it is woken again only when there is much more than that, or when the pair ran dry in
  * between. A worker whose latch is set and that is given a command in the same moment looks at the ready queue
  * afterwards; one that leaves wakes the launcher by that.
@@ -46,6 +47,11 @@ bool
 WakeIdleWorker(Oid database, Oid role)
 {
 	LockScope lock(PoolLock(), LW_SHARED);
+
+	/* it could not turn to them (StartTasks): the launcher is to know, and says who may */
+	if (pool->tasks_contended || pool->task_slots >= TaskSlotLimit())
+		return false;
+
 	const int slot = FindIdleSlot({database, role, 0});
 
 	if (slot == kNone)

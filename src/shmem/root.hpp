@@ -60,6 +60,11 @@ struct PoolRoot
 	 */
 	bool careful;
 	int task_slots; /* slots of kind kTask that are starting, assigned or running; slots.cpp, under the lock */
+	/*
+	 * Tasks of some pair wait for room among task_slots: an idle worker turns to tasks only with the launcher's
+	 * permission (WorkerSlot.task_permit), so that room goes to who waits longest. Launcher, under the lock.
+	 */
+	bool tasks_contended;
 
 	int launcher_proc; /* PGPROC index, kNone when no launcher lives */
 	pid_t launcher_pid;

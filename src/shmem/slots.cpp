@@ -125,6 +125,7 @@ ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now)
 	slot.generation++;
 	MoveSlot(slot, SlotState::kStarting, kind);
 	slot.give_way = false;
+	slot.task_permit = false;
 	slot.terminate_sent = false;
 	slot.start_failed = false;
 	slot.batch_stuck = false;
@@ -395,8 +396,9 @@ StartTasks(int index)
 
 	if (slot.state != SlotState::kIdle || slot.terminate_sent || slot.target.fresh_id != 0 ||
 		!settings::enabled || IsBlocked(slot.target.database) ||
-		pool->task_slots >= TaskSlotLimit())
+		pool->task_slots >= TaskSlotLimit() || (pool->tasks_contended && !slot.task_permit))
 		return false;
+	slot.task_permit = false;
 	MoveSlot(slot, SlotState::kRunning, SlotKind::kTask);
 	return true;
 }

@@ -10,7 +10,7 @@
  *								session: idle -> assigned; DDL session: idle -> stopping
  *								worker: all else on its own slot; exit callback: -> free
  *	command						session with idle -> assigned; worker
- *	give_way					launcher
+ *	give_way, task_permit		launcher; task_permit is used up by StartTasks
  *	cancel_*, terminate_*		stop_worker's session, DDL session; terminate_sent: launcher
  *	start_error					the worker that cannot start (log hook), read and cleared by the launcher
  *
@@ -31,6 +31,7 @@ struct WorkerSlot
 	SlotKind kind;
 	bool give_way;		 /* exit after the command instead of taking the next one */
 	bool terminate_sent; /* SIGTERM is on its way: the process takes nothing more */
+	bool task_permit;	 /* launcher: idle, it may turn to tasks although others wait for that */
 	bool start_failed;	 /* start_error stands and the launcher has not looked at it yet */
 	StopReason stop_reason;
 
@@ -135,7 +136,10 @@ void SignalCommand(int slot, StopReason reason, TimestampTz terminate_at);
 
 /* How many slots tasks (and services) may use at a time: all but worker_pool.reserved_workers, at least one. */
 int TaskSlotLimit();
-/* idle -> running, kind kTask, to take tasks from the ready queue; false: the limit is reached, stay idle. */
+/*
+ * idle -> running, kind kTask, to take tasks from the ready queue; false: the limit is reached, or others wait for
+ * room and it has no permit: stay idle.
+ */
 bool StartTasks(int index);
 /* The slot runs this task from now on; cancels may be meant for it. `begun` as for a command. */
 void BeginTask(int index, int64 id, Oid owner, const char *name);

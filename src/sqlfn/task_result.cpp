@@ -120,7 +120,7 @@ WP_SQL_FUNCTION(worker_pool_task_result)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("task " INT64_FORMAT " has succeeded, but its result is not there", id),
-				 errdetail_internal("%s", task.message),
+				 errdetail("Its history says: %s.", task.message),
 				 errhint("Let the command write into a table what is to be kept.")));
 	PG_RETURN_DATUM(DirectFunctionCall1(jsonb_in, CStringGetDatum("[]")));
 }

@@ -18,7 +18,7 @@ INSERT INTO expected VALUES
 CREATE TEMP TABLE tables (name text, kind "char");
 INSERT INTO tables VALUES ('installation', 'r'), ('task', 'r'), ('task_key', 'r'), ('dependency', 'r'), ('history', 'r'), ('queue', 'r'), ('schedule', 'r'),
 	('task_id_seq', 'S'), ('schedule_id_seq', 'S'), ('queue_id_seq', 'S');
-SELECT 26 + 6 * count(*) + (SELECT count(*) FROM tables) AS tests FROM expected \gset
+SELECT 25 + 6 * count(*) + (SELECT count(*) FROM tables) AS tests FROM expected \gset
 SELECT plan(:tests);
 
 SELECT set_eq($$SELECT relname::text, relkind FROM pg_class WHERE relnamespace = 'worker_pool'::regnamespace$$,

@@ -49,8 +49,8 @@ SELECT throws_ok('SET worker_pool.enabled = off', '55P02', NULL, 'enabled wants 
 SELECT throws_ok('ALTER DATABASE ' || current_database() || ' SET worker_pool.idle_timeout = 1', '55P02', NULL, 'idle_timeout cannot be set for a database');
 SELECT throws_ok('SET worker_pool.max_workers_per_role = -1', '22023', NULL, 'out of range');
 SELECT is((SELECT enumvals FROM pg_settings WHERE name = 'worker_pool.history'), '{all,errors,off}', 'history: its values');
-SELECT throws_ok('ALTER SYSTEM SET worker_pool.history = ''some''', '22023', NULL, 'history: and no other');
-SELECT throws_ok('ALTER SYSTEM SET worker_pool.timezone = ''Europe/Atlantis''', '22023', NULL, 'timezone: must be one that the server knows');
+SELECT throws_ok($$SELECT worker_pool.run('ALTER SYSTEM SET worker_pool.history = ''some''')$$, '22023', NULL, 'history: and no other');
+SELECT throws_ok($$SELECT worker_pool.run('ALTER SYSTEM SET worker_pool.timezone = ''Europe/Atlantis''')$$, '22023', NULL, 'timezone: must be one that the server knows');
 SELECT throws_ok('SET worker_pool.timezone = ''Europe/Berlin''', '55P02', NULL, 'timezone: is for everybody');
 SELECT throws_ok('SET worker_pool.history = ''off''', '55P02', NULL, 'history: wants a reload');
 

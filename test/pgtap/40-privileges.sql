@@ -7,7 +7,7 @@ CREATE ROLE regress_wp_dave LOGIN;
 CREATE TEMP TABLE guarded AS SELECT oid, relname, relkind FROM pg_class WHERE relnamespace = 'worker_pool'::regnamespace AND relkind IN ('r', 'S');
 CREATE TEMP TABLE views AS SELECT relname FROM pg_class WHERE relnamespace = 'worker_pool'::regnamespace AND relkind = 'v';
 GRANT SELECT ON guarded, views TO PUBLIC;
-SELECT 37 + (SELECT count(*) FROM guarded) + 2 * (SELECT count(*) FROM views) AS tests \gset
+SELECT 39 + (SELECT count(*) FROM guarded) + 2 * (SELECT count(*) FROM views) AS tests \gset
 SELECT plan(:tests);
 
 SELECT ok(NOT has_schema_privilege('regress_wp_dave', 'worker_pool', 'USAGE'), 'USAGE on the schema is not for everybody');

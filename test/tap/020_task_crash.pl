@@ -124,7 +124,7 @@ is($pool->sql('select count(*) from effect where n = -3'), 1, 'with one effect')
 
 # --- immediate shutdown with a backlog ------------------------------------------------------------------------
 
-$pool->sql(q{select worker_pool.enqueue('insert into effect values ($1); select pg_sleep(0.01)', array[g::text]) from generate_series(100001, 100100) g});
+$pool->sql(q{select worker_pool.enqueue('insert into effect select $1::bigint from pg_sleep(0.01)', array[g::text]) from generate_series(100001, 100100) g});
 usleep(200_000);
 $pool->stop('immediate');
 $pool->start;

@@ -128,6 +128,26 @@ TEST(AllocationTasks, StartingWorkerCountsOnce)
 	EXPECT_TRUE(scene.Plan().actions.empty());
 }
 
+TEST(AllocationTasks, WorkerAboutToTakeOneCounts)
+{
+	Scene scene = Reserved(4, 4);
+	const int slot = scene.TaskSlot(1, 1, SlotState::kRunning, 0.01);
+
+	scene.slots[static_cast<std::size_t>(slot)].taking = true;
+	scene.Tasks(1, 1, 1);
+	EXPECT_TRUE(scene.Plan().actions.empty());
+	EXPECT_EQ(scene.wake_at, kNowUs + kSecond / 10);
+
+	/* a command has to wait for the task */
+	scene.Demand(1, 1, 1);
+	EXPECT_EQ(scene.Plan().Starts(), (Indexes{1}));
+
+	/* one that has run for longer is between two tasks: the next may be long */
+	scene.demands.pop_back();
+	scene.slots[static_cast<std::size_t>(slot)].since_us = Scene::Ago(0.2);
+	EXPECT_EQ(scene.Plan().Starts(), (Indexes{0}));
+}
+
 TEST(AllocationTasks, IdleWorkerCountsOnce)
 {
 	Scene scene = Reserved(4, 4);

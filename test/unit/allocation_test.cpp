@@ -626,8 +626,7 @@ TEST(AllocationProperty, PlansAreSound)
 			const int one = slot.state != SlotState::kFree;
 
 			held += one;
-			by_tasks +=
-				one != 0 && slot.kind == SlotKind::kTask && slot.state != SlotState::kIdle;
+			by_tasks += one != 0 && slot.kind == SlotKind::kTask && slot.state != SlotState::kIdle;
 			in_database[slot.database] += one;
 			of_role[slot.role] += one;
 		}

@@ -48,6 +48,7 @@ TEST(SlotStates, TableIsTheDiagram)
 			{S::kStarting, S::kStopping},
 			{S::kStarting, S::kFree},
 			{S::kIdle, S::kAssigned},
+			{S::kIdle, S::kRunning}, /* it takes tasks */
 			{S::kIdle, S::kStopping},
 			{S::kIdle, S::kFree},
 			{S::kAssigned, S::kRunning},
