@@ -111,7 +111,12 @@ LoadSchedules()
 		}
 		if (TIMESTAMP_IS_NOEND(form.next_run))
 			continue;
-		(void) PushItem(SpecOfSchedule(form), now);
+		ItemSpec spec = SpecOfSchedule(form);
+
+		/* the clock went far back: firing it starts it anew, instead of waiting for a time of before */
+		if (form.checked_at > now + USECS_PER_HOUR)
+			spec.due = now;
+		(void) PushItem(spec, now);
 		if (form.run_as != woken)
 			WakePair(MyDatabaseId, form.run_as);
 		woken = form.run_as;

@@ -270,6 +270,12 @@ TryOpenTable(Table table, LOCKMODE mode)
 		/* the lock has taken in what changed until now */
 		if (relation != nullptr && HasTables() && known.tables[number] == oid)
 		{
+			/* its owner can write into it whatever he likes, and with that run commands as anybody */
+			if (!superuser_arg(relation->rd_rel->relowner))
+			{
+				relation_close(relation, mode);
+				return nullptr;
+			}
 			if (relation->rd_tableam != GetHeapamTableAmRoutine() ||
 				RelationGetNumberOfAttributes(relation) != kTables[number].columns)
 				ereport(ERROR,
@@ -300,6 +306,13 @@ RaiseNoTables()
 
 	const VersionMatch match = MatchVersion(kVersion, version);
 
+	if (match == VersionMatch::kServed && HasTables())
+		ereport(ERROR,
+				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+				 errmsg("tables of extension %s belong to a role that is no superuser", kExtensionName),
+				 errdetail("Whoever owns them could run commands as any role, so tasks and schedules rest."),
+				 errhint("Give all tables in schema %s to a superuser by ALTER TABLE ... OWNER TO.",
+						 kExtensionName)));
 	if (match == VersionMatch::kServed)
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),

@@ -9,9 +9,14 @@
  * Cancels. SIGINT between BeginBookkeeping and EndBookkeeping stays pending, and is dropped when the next task
  * begins (NoteCommandBegins) or absorbed at a task's end. Termination is served at once, as always.
  *
+ * The user is the role of this worker, whatever a task, or ALTER ROLE ... SET role, has put in its place. The
+ * rollback of an ERROR puts that back by itself.
+ *
  * If the process dies inside, the transaction is rolled back with it.
  */
 #include "process/bookkeeping.hpp"
+
+#include "process/worker.hpp"
 
 namespace worker_pool
 {
@@ -23,6 +28,8 @@ struct Pinned
 	bool lock_timeout;
 	int saved_commit;
 	int saved_lock_timeout;
+	Oid saved_user;
+	int saved_security;
 };
 
 static Pinned pinned = {};
@@ -68,6 +75,8 @@ BeginBookkeeping(Durability durability)
 	XactIsoLevel = XACT_READ_COMMITTED;
 	XactReadOnly = false;
 	XactDeferrable = false;
+	GetUserIdAndSecContext(&pinned.saved_user, &pinned.saved_security);
+	SetUserIdAndSecContext(SlotAt(my_slot).target.role, pinned.saved_security);
 	PinLockTimeout();
 	PinCommit(durability);
 	MemoryContextSwitchTo(MessageContext);
@@ -77,6 +86,7 @@ void
 EndBookkeeping()
 {
 	CommitTransactionCommand();
+	SetUserIdAndSecContext(pinned.saved_user, pinned.saved_security);
 	AbandonBookkeeping();
 	RESUME_CANCEL_INTERRUPTS();
 	MemoryContextSwitchTo(MessageContext);

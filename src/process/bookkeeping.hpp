@@ -2,9 +2,9 @@
  * bookkeeping.hpp
  *	  Transactions of the worker's own, in which it claims and marks tasks. Worker process only.
  *
- * Whatever a command or its role has set must not touch them: they are read committed, read-write, wait for
- * locks without limit, and no cancel that was meant for a task ends them. How far their commit waits is said
- * by the caller.
+ * Whatever a command or its role has set must not touch them: they are read committed, read-write, of the
+ * worker's own role, wait for locks without limit, and no cancel that was meant for a task ends them. How far
+ * their commit waits is said by the caller.
  *
  *		BeginBookkeeping(...); ...; EndBookkeeping();		ERROR: AbandonBookkeeping, then roll back
  *

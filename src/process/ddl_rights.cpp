@@ -65,16 +65,6 @@ OwnedDatabase(const char *name)
 	return database;
 }
 
-/*
- * A statement that needs the database empty fails while other sessions are there: then no command is ended
- * for it, as the server too only waits.
- */
-static Busy
-BusyFor(Oid database)
-{
-	return CountDBConnections(database) > 0 ? Busy::kLeave : Busy::kTerminate;
-}
-
 static bool
 ForDrop(const DropdbStmt *statement, bool is_top_level, DrainRequest *request)
 {
@@ -84,7 +74,8 @@ ForDrop(const DropdbStmt *statement, bool is_top_level, DrainRequest *request)
 	if (IsInTransactionBlock(is_top_level) || !OidIsValid(database) || database == MyDatabaseId ||
 		!ReadFacts(database, &facts) || facts.is_template)
 		return false;
-	*request = {database, compat::DropsWithForce(statement) ? Busy::kTerminate : BusyFor(database)};
+	*request = {database,
+				compat::DropsWithForce(statement) ? Busy::kTerminate : Busy::kTerminateWhenAlone};
 	return true;
 }
 
@@ -99,7 +90,7 @@ ForRename(const RenameStmt *statement, DrainRequest *request)
 	if (!OidIsValid(database) || database == MyDatabaseId || !MayCreateDatabases() ||
 		OidIsValid(get_database_oid(statement->newname, true)))
 		return false;
-	*request = {database, BusyFor(database)};
+	*request = {database, Busy::kTerminateWhenAlone};
 	return true;
 }
 
@@ -120,7 +111,7 @@ ForMove(const AlterDatabaseStmt *statement, DefElem *option, bool is_top_level,
 		!compat::MayCreateInTablespace(tablespace, GetUserId()) || !ReadFacts(database, &facts) ||
 		facts.tablespace == tablespace)
 		return false;
-	*request = {database, BusyFor(database)};
+	*request = {database, Busy::kTerminateWhenAlone};
 	return true;
 }
 

@@ -12,7 +12,8 @@
  *				reclaimed by the launcher; either way its slot is freed and we are woken.
  *	idle		told to stop and woken.
  *	busy		terminated, its waiter is told; its tasks go back and lose no attempt. Or left to finish
- *				(CREATE DATABASE ... TEMPLATE): it takes nothing more then. A visit is terminated.
+ *				(CREATE DATABASE ... TEMPLATE; other sessions are there and do not leave within a second, so that
+ *				the server will refuse): it takes nothing more then. A visit is terminated.
  *	stopping	waited for.
  *
  * Each wake tells them all again, so a worker that was just starting and is idle by now is found. If the
@@ -29,12 +30,16 @@ namespace worker_pool
 
 /* As long as the server itself waits for other sessions (CountOtherDBBackends). */
 static constexpr long kLimitMs = 5000;
+/* How long to wait for other sessions to leave before busy workers are left alone; how soon to look. */
+static constexpr long kOthersMs = 1000;
+static constexpr long kOthersAgainMs = 20;
 /* How soon to look again at workers whose next step wakes nobody: from starting to busy. */
 static constexpr long kStartingMs = 50;
 
 struct Remaining
 {
 	int workers;
+	int left_alone; /* busy ones that are not among them */
 	bool any_starting;
 };
 
@@ -66,7 +71,10 @@ TellToLeave(Oid database, Busy busy)
 			case SlotState::kRunning:
 				/* a visit is nobody's but ours, and comes again (worker.cpp, GiveSlotBack) */
 				if (busy == Busy::kLeave && slot.kind != SlotKind::kVisit)
+				{
+					remaining.left_alone++;
 					continue;
+				}
 				if (!slot.terminate_sent)
 					TerminateSlot(i, StopReason::kDatabaseDdl);
 				break;
@@ -79,23 +87,41 @@ TellToLeave(Oid database, Busy busy)
 	return remaining;
 }
 
+/* What becomes of busy workers at this moment. */
+static Busy
+BusyNow(Oid database, Busy busy)
+{
+	if (busy != Busy::kTerminateWhenAlone)
+		return busy;
+	return CountDBConnections(database) > 0 ? Busy::kLeave : Busy::kTerminate;
+}
+
 void
 DrainDatabase(Oid database, Busy busy)
 {
 	static uint32 wait_event = 0;
-	const TimestampTz deadline = TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kLimitMs);
+	const TimestampTz begun_at = GetCurrentTimestamp();
+	const TimestampTz deadline = TimestampTzPlusMilliseconds(begun_at, kLimitMs);
+	const TimestampTz others_until = TimestampTzPlusMilliseconds(begun_at, kOthersMs);
 
 	CloseDatabase(database);
 	ConditionVariablePrepareToSleep(&pool->slot_freed);
 	for (;;)
 	{
-		const Remaining remaining = TellToLeave(database, busy);
-		const long left = TimestampDifferenceMilliseconds(GetCurrentTimestamp(), deadline);
+		const Remaining remaining = TellToLeave(database, BusyNow(database, busy));
+		const TimestampTz now = GetCurrentTimestamp();
+		/* a session that is just leaving, say */
+		const bool others =
+			remaining.left_alone > 0 && busy == Busy::kTerminateWhenAlone && now < others_until;
+		long left = TimestampDifferenceMilliseconds(now, deadline);
 
-		if (remaining.workers == 0 || left <= 0)
+		if ((remaining.workers == 0 && !others) || left <= 0)
 			break;
-		ConditionVariableTimedSleep(&pool->slot_freed,
-									remaining.any_starting ? std::min(left, kStartingMs) : left,
+		if (remaining.any_starting)
+			left = std::min(left, kStartingMs);
+		if (others)
+			left = std::min(left, kOthersAgainMs);
+		ConditionVariableTimedSleep(&pool->slot_freed, left,
 									compat::WaitEvent("WorkerPoolDrain", &wait_event));
 	}
 	ConditionVariableCancelSleep();

@@ -13,6 +13,8 @@ namespace worker_pool
 enum class Busy : uint8
 {
 	kTerminate,
+	/* as soon as no other session is in the database, for which the server would refuse the DDL; else as kLeave */
+	kTerminateWhenAlone,
 	kLeave, /* they finish; the DDL waits for them as it waits for any session */
 };
 

@@ -25,7 +25,7 @@ namespace worker_pool
 enum class TaskPhase : uint8
 {
 	kBetween, /* of no task: the end of the process */
-	kTaking,  /* taking and claiming a batch: the entry in question is put off, the process rests */
+	kTaking, /* taking and claiming a batch: the entry in question is put off, the process leaves */
 	kSettling,	/* a transaction of ours about the entry: the same */
 	kRunning,	/* the task's statements, mark and commit: its attempt has failed */
 	kCommitted, /* it has succeeded for good: the process leaves */

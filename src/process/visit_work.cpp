@@ -24,6 +24,7 @@
 #include "catalog/task_store.hpp"
 #include "config/settings.hpp"
 #include "feature/authority.hpp"
+#include "feature/schedules.hpp"
 #include "shmem/databases.hpp"
 
 namespace worker_pool
@@ -55,7 +56,14 @@ static PauseNote pause_note = {};
 static void
 StoreOnePause()
 {
-	WithSnapshot([]() { StorePause(pause_queue, pause_note); });
+	WithSnapshot(
+		[]()
+		{
+			StorePause(pause_queue, pause_note);
+			/* memory forgets the end of a pause once it is stored, and what it kept from running was not missed */
+			if (!pause_note.paused)
+				PassOverPause(pause_queue, pause_note.at);
+		});
 }
 
 static bool

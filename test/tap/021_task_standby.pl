@@ -21,6 +21,7 @@ $primary->backup('base');
 
 my $standby = WorkerPool->new('standby');
 $standby->init_from_backup($primary, 'base', has_streaming => 1);
+$standby->append_conf('postgresql.conf', "cluster_name = 'standby'\n");
 $standby->start;
 $standby->wait_until('pg_is_in_recovery()');
 
@@ -34,15 +35,13 @@ is($standby->sql(q{select n from worker_pool.query('select 1') as (n int)}), 1, 
 # One task runs, one waits, one is due later, one is a schedule, in two databases.
 for my $db (qw(postgres other))
 {
-	$primary->sql(q{select worker_pool.enqueue('insert into effect values (1); select pg_sleep(case when pg_is_in_recovery() then 0 when current_setting($$cluster_name$$) = $$standby$$ then 0 else 600 end)')}, db => $db);
+	$primary->sql(q{select worker_pool.enqueue('insert into effect values (1); select pg_sleep(case when current_setting($$cluster_name$$) = $$standby$$ then 0 else 600 end)')}, db => $db);
 	$primary->sql(q{select worker_pool.enqueue('insert into effect values (2)', run_at => now() + interval '4 seconds')}, db => $db);
 	$primary->sql(q{select worker_pool.schedule('each second', '1 second', 'insert into effect values (3)', overlap => 'skip')}, db => $db);
 }
-$primary->wait_until(q{(select count(*) = 2 from worker_pool.workers where kind = 'task' and task_id is not null and command like '%values (1)%')});
+$primary->wait_until(q{(select count(*) = 2 from pg_stat_activity where backend_type = 'worker_pool worker' and query like '%values (1)%')});
 $primary->wait_for_catchup($standby);
 $primary->stop('immediate');
-$standby->append_conf('postgresql.conf', "cluster_name = 'standby'\n");
-# the name of the cluster is read at start only
 my $start = time;
 $standby->promote;
 for my $db (qw(postgres other))

@@ -13,7 +13,7 @@ my $cron = -e PostgreSQL::Test::Utils::run_command([ 'pg_config', '--sharedir' ]
 my $pool = WorkerPool->make(
 	'schedules',
 	settings => {
-		'worker_pool.idle_timeout' => '1h',
+		'worker_pool.idle_timeout' => '1h', 'worker_pool.max_workers' => 8,
 		$cron ? (shared_preload_libraries => 'worker_pool, pg_cron', 'cron.database_name' => 'postgres', 'cron.timezone' => 'Europe/Berlin') : ()
 	});
 
@@ -31,7 +31,7 @@ my $run = $pool->sql(q{select worker_pool.run_schedule('tick')});
 is($pool->sql("select worker_pool.wait_task($run, '30s')"), 'succeeded', 'run_schedule');
 is($pool->sql(q{select count(*) from effect where what = 'tock'}), 1, 'runs it once now');
 is($pool->sql(q{select worker_pool.unschedule('tick')}), 't', 'unschedule');
-is($pool->sql(q{select worker_pool.unschedule('tick')}), 'f', 'again: nothing to do');
+$pool->fails_ok('42704', q{select worker_pool.unschedule('tick')}, 'again: unknown');
 $pool->fails_ok('42704', q{select worker_pool.run_schedule('tick')}, 'an unknown schedule');
 
 # --- errors ------------------------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ $pool->sql(q{select worker_pool.schedule('slow ' || o, '1 second', format($$inse
 usleep(7_000_000);
 $pool->sql(q{select worker_pool.unschedule(name) from worker_pool.schedules});
 cmp_ok($pool->sql(q{select count(*) filter (where what = 'allow') - count(*) filter (where what = 'skip') from effect}), '>=', 1, 'allow runs more often than skip');
-cmp_ok($pool->sql(q{select count(*) from worker_pool.task_history where schedule = 'slow skip' and state = 'skipped'}), '>=', 1, 'skip: due times during a run are skipped');
+cmp_ok($pool->sql(q{select count(*) from worker_pool.task_history where name = 'slow skip' and state = 'skipped'}), '>=', 1, 'skip: due times during a run are skipped');
 is($pool->sql(q{select count(*) from worker_pool.task_history a join worker_pool.task_history b on a.name = b.name and a.id < b.id and a.finished_at > b.started_at
 	where a.name in ('slow skip', 'slow queue') and a.state = 'succeeded' and b.state = 'succeeded'}), 0, 'skip and queue never run twice at a time');
 $pool->sql(q{select worker_pool.cancel_task(id) from worker_pool.tasks});
