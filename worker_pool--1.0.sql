@@ -1397,7 +1397,9 @@ COMMENT ON FUNCTION worker_pool.stats_reset() IS
 
 -- Who may what: views are for everybody with USAGE on the schema, tables and sequences for nobody. Rights that
 -- the administrator's ALTER DEFAULT PRIVILEGES gives on whatever is created would let others write rows that
--- run as any role: they are taken away.
+-- run as any role: they are taken away. For the same reason the tables belong to the superuser that initdb made,
+-- not to who creates the extension, who may be a superuser only for that moment; the library does not serve tables
+-- whose owner is no superuser.
 GRANT SELECT ON worker_pool.tasks, worker_pool.task_history, worker_pool.queues, worker_pool.schedules,
 	worker_pool.job_run_details, worker_pool.stats, worker_pool.latency TO PUBLIC;
 
@@ -1418,6 +1420,16 @@ BEGIN
 	LOOP
 		EXECUTE pg_catalog.format('REVOKE %s ON %s worker_pool.%I FROM %s', given.privilege,
 			CASE WHEN given.is_sequence THEN 'SEQUENCE' ELSE 'TABLE' END, given.relation, given.grantee);
+	END LOOP;
+	FOR given IN
+		SELECT c.relname AS relation,
+			CASE c.relkind WHEN 'S'::pg_catalog."char" THEN 'SEQUENCE' WHEN 'v'::pg_catalog."char" THEN 'VIEW' ELSE 'TABLE' END AS kind,
+			pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(10)) AS owner
+		FROM pg_catalog.pg_class AS c
+		WHERE c.relnamespace OPERATOR(pg_catalog.=) 'worker_pool'::pg_catalog.regnamespace
+			AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'v', 'S']::pg_catalog."char"[])
+	LOOP
+		EXECUTE pg_catalog.format('ALTER %s worker_pool.%I OWNER TO %s', given.kind, given.relation, given.owner);
 	END LOOP;
 END
 $$;

@@ -55,9 +55,11 @@ drop extension worker_pool;
 \c contrib_regression
 select worker_pool.run('select 1', database => 'regress_wp_other');
 
--- nothing of it goes into a dump but CREATE EXTENSION: no table has rows of its own
-select extconfig, extcondition from pg_extension where extname = 'worker_pool';
-select relkind, count(*) from pg_class where relnamespace = 'worker_pool'::regnamespace group by 1;
+-- what goes into a dump beside CREATE EXTENSION: schedules and queues, not tasks
+select c::regclass from pg_extension, unnest(extconfig) as c where extname = 'worker_pool' order by c::regclass::text;
+-- and whose the tables are: not the extension's owner's, who is no superuser any more
+select relkind, rolsuper, count(*) from pg_class join pg_roles r on r.oid = relowner
+where relnamespace = 'worker_pool'::regnamespace group by 1, 2 order by 1, 2;
 
 -- nothing is left
 select state, command from worker_pool.commands;

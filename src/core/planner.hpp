@@ -1,7 +1,7 @@
 /*
  * planner.hpp
- *	  The inside of PlanActions: one plan in the making. allocation.cpp says who is served, room.cpp who
- *	  makes room. Used by these two files only.
+ *	  The inside of PlanActions: one plan in the making. demands.cpp says who wants workers, allocation.cpp who
+ *	  is served, room.cpp who makes room. Used by these files only.
  */
 #pragma once
 

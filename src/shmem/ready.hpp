@@ -50,9 +50,9 @@ namespace worker_pool
 {
 
 inline constexpr int kItems = 32768;
-inline constexpr int kTaskPairs = 2048;	 /* (database, role) with items; more: rescan mark */
-inline constexpr int kLimits = 4096;	 /* concurrency keys in use, limited or paused queues */
-inline constexpr int kLostNotes = 64;	 /* last words of processes that died over a task */
+inline constexpr int kTaskPairs = 2048; /* (database, role) with items; more: rescan mark */
+inline constexpr int kLimits = 4096;	/* concurrency keys in use, limited or paused queues (not the last quarter) */
+inline constexpr int kLostNotes = 64;	/* last words of processes that died over a task */
 
 enum class ItemKind : uint8
 {
@@ -75,10 +75,10 @@ struct ItemSpec
 	ItemKind kind;
 	int64 id;
 	Oid database;
-	Oid role;		   /* runs as */
-	int64 rank;		   /* smaller first; of a schedule INT64_MIN: making a task is quick and first */
+	Oid role;	/* runs as */
+	int64 rank; /* smaller first; of a schedule INT64_MIN: making a task is quick and first */
 	TimestampTz due;
-	int32 queue;	   /* queue id; 0 = default */
+	int32 queue;		/* queue id; 0 = default */
 	uint64 concurrency; /* hash of the concurrency key, never 0 for one; 0 = none */
 };
 
@@ -98,7 +98,7 @@ struct TakenItem
 	VoidClaim void_claim;
 	/* another one: who held it last may have died before it had made its own claim; kNone: none */
 	VoidClaim older_claim;
-	bool lost;			/* it had begun in a process that went away: an attempt is to be recorded */
+	bool lost; /* it had begun in a process that went away: an attempt is to be recorded */
 	BriefError lost_error; /* of that process; sqlstate 0: it said nothing */
 };
 
@@ -149,9 +149,9 @@ LWLock *TaskLock();
 
 enum class PushResult : uint8
 {
-	kQueued,	/* ready or delayed or parked, or was there already (its key was updated) */
-	kAgain,		/* taken at the moment: it becomes ready again if its worker drops it */
-	kNotTaken,	/* no room: the marks are set */
+	kQueued,   /* ready or delayed or parked, or was there already (its key was updated) */
+	kAgain,	   /* taken at the moment: it becomes ready again if its worker drops it */
+	kNotTaken, /* no room: the marks are set */
 };
 
 /*
@@ -182,7 +182,8 @@ void MarkRescan(Oid database, TimestampTz earliest);
  * pair is woken. kRefill also comes, to one worker, when what is in memory runs low while there is still some
  * for the others.
  */
-TakeResult TakeItems(Oid database, Oid role, int slot, TimestampTz now, int most, TakenItem *items, int *count);
+TakeResult TakeItems(Oid database, Oid role, int slot, TimestampTz now, int most, TakenItem *items,
+					 int *count);
 /* Is anything there that TakeItems would give (or refill for)? Cheap; for the idle loop. */
 bool HasWork(Oid database, Oid role, TimestampTz now);
 /*
@@ -196,11 +197,11 @@ bool TakeCareful(int index, uint64 serial);
 enum class FinishHow : uint8
 {
 	kSucceeded,
-	kFailed,	/* finally */
-	kRetried,	/* an attempt failed, another will come: counted; the item goes, DeferItem makes it anew */
+	kFailed, /* finally */
+	kRetried, /* an attempt failed, another will come: counted; the item goes, DeferItem makes it anew */
 	kCancelled,
 	kExpired,
-	kDropped,	/* the row was gone, locked, or not for us: if somebody pushed it meanwhile it is ready again */
+	kDropped, /* the row was gone, locked, or not for us: if somebody pushed it meanwhile it is ready again */
 };
 /*
  * Taken -> gone. Gives back its limits, unparks the next, counts stats: `waited_us` from due to start and
@@ -245,10 +246,10 @@ struct TaskDemand
 {
 	Oid database;
 	Oid role;
-	int ready;			   /* items that could run now */
-	TimestampTz oldest;	   /* when the oldest of them became ready */
-	uint64 order;		   /* tie-break: id */
-	int role_limit;		   /* as NoteRoleLimit said; 0 = none */
+	int ready;			/* items that could run now */
+	TimestampTz oldest; /* when the oldest of them became ready */
+	uint64 order;		/* tie-break: id */
+	int role_limit;		/* as NoteRoleLimit said; 0 = none */
 };
 /*
  * Moves due items, then copies the pairs with ready items (also those that need a refill, as 1), but for paused
@@ -317,7 +318,7 @@ void ClearStartError(Oid database, Oid role);
 struct PauseNote
 {
 	bool paused;
-	bool dirty;			/* not stored in the table yet */
+	bool dirty; /* not stored in the table yet */
 	Oid by;
 	TimestampTz at;
 	char reason[160];
@@ -341,21 +342,22 @@ struct ItemView
 {
 	ItemState state; /* kFree: not in memory */
 	bool begun;
-	int slot;		  /* taken */
+	int slot; /* taken */
 	ItemSpec spec;
-	LimitKind limit;  /* parked: on what */
-	int64 limit_holder; /* parked on a concurrency key or careful: a task that holds it; 0 unknown */
+	LimitKind limit; /* parked: on what */
+	int64
+		limit_holder; /* parked on a concurrency key or careful: a task that holds it; 0 unknown */
 	int ready_before; /* ready: items of its pair that come before it, at most 1000 counted */
 };
 ItemView ViewItem(Oid database, int64 id);
 
 struct DatabaseTasks
 {
-	int64 ready;   /* items in memory that could run; a lower bound while overflowed is set */
+	int64 ready; /* items in memory that could run; a lower bound while overflowed is set */
 	int64 delayed;
 	int64 parked;
-	int64 running; /* begun */
-	int64 failed;  /* finally, since the counters were reset */
+	int64 running;			  /* begun */
+	int64 failed;			  /* finally, since the counters were reset */
 	TimestampTz oldest_ready; /* 0: none */
 	TimestampTz next_due;	  /* DT_NOEND: none */
 	bool overflowed;
@@ -379,8 +381,15 @@ struct QueueTasks
 int GetQueueTasks(Oid database, QueueTasks *queues, int capacity);
 
 /* Latency buckets: upper bounds in microseconds; the last is infinite. */
-inline constexpr int64 kLatencyBoundsUs[] = {1000, 10000, 100000, 1000000, 10000000, 60000000, 600000000,
-											 INT64CONST(3600000000), INT64CONST(0x7FFFFFFFFFFFFFFF)};
+inline constexpr int64 kLatencyBoundsUs[] = {1000,
+											 10000,
+											 100000,
+											 1000000,
+											 10000000,
+											 60000000,
+											 600000000,
+											 INT64CONST(3600000000),
+											 INT64CONST(0x7FFFFFFFFFFFFFFF)};
 inline constexpr int kLatencyBuckets = 9;
 inline constexpr int kStatEntries = 512;
 
@@ -395,7 +404,7 @@ struct QueueStats
 	int64 cancelled;
 	int64 expired;
 	int64 skipped;
-	int64 wait_us;	/* sums */
+	int64 wait_us; /* sums */
 	int64 run_us;
 	int64 wait_count[kLatencyBuckets]; /* not cumulative here; the view adds up */
 	int64 run_count[kLatencyBuckets];

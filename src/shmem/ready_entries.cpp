@@ -18,6 +18,9 @@ int32 *taken_lists = nullptr;
 
 static_assert(kNone == kNoNode);
 
+/* Entries of limits that queues leave to concurrency keys. */
+static constexpr int kKeptForKeys = kLimits / 4;
+
 static Size
 DatabasesSize()
 {
@@ -85,6 +88,7 @@ InitReady(char *memory, bool found)
 
 	ready_table->careful_limit = ready_table->free_limits;
 	ready_table->free_limits = careful.hash_next;
+	ready_table->free_limit_count = kLimits - 1;
 	careful.kind = LimitKind::kCareful;
 	careful.used = true;
 	careful.database = careful.hash_next = careful.previous = careful.next = kNone;
@@ -372,10 +376,14 @@ NeedLimit(LimitKind kind, int32 database, uint64 key)
 
 	if (known != kNone || index == kNone)
 		return index;
+	/* a queue's may stay for ever, and tasks with a key cannot run without one */
+	if (kind == LimitKind::kQueue && ready_table->free_limit_count <= kKeptForKeys)
+		return kNone;
 
 	TaskLimit &limit = LimitAt(index);
 
 	ready_table->free_limits = limit.hash_next;
+	ready_table->free_limit_count--;
 	memset(&limit, 0, sizeof(limit));
 	limit.kind = kind;
 	limit.used = true;
@@ -406,6 +414,7 @@ ReleaseLimit(int32 index)
 	limit.used = false;
 	limit.hash_next = ready_table->free_limits;
 	ready_table->free_limits = index;
+	ready_table->free_limit_count++;
 }
 
 /* --- what is taken ------------------------------------------------------------------------------------------ */

@@ -167,6 +167,7 @@ struct ReadyTable
 	int32 free_count;
 	int32 free_pairs;
 	int32 free_limits;
+	int32 free_limit_count;
 	int32 free_databases;
 	int32 used_databases; /* entries at or past this index were never used */
 	int32 used_stats;

@@ -7,6 +7,7 @@
  * database. So an id tells what it is of.
  */
 #include "feature/submit.hpp"
+#include "catalog/tables.hpp"
 #include "feature/tasks.hpp"
 #include "pg/guard.hpp"
 #include "sqlfn/verb_arguments.hpp"
@@ -28,7 +29,8 @@ WP_SQL_FUNCTION(worker_pool_stop_worker)
 	const uint64 id = ReadCommandId(fcinfo, 0);
 	const int64 grace_ms = ReadInterval(fcinfo, 1, "grace", kDefaultGraceMs);
 
-	if (id >= kFirstCommandId)
+	/* where there can be no task it is an id that is not known */
+	if (id == 0 || id >= kFirstCommandId || RecoveryInProgress() || !HasTables())
 		PG_RETURN_BOOL(StopCommand(id, grace_ms));
 	PG_RETURN_BOOL(CancelTask(static_cast<int64>(id), grace_ms));
 }
