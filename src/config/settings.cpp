@@ -139,8 +139,8 @@ static void
 DefineDurable()
 {
 	DefineCustomStringVariable("worker_pool.timezone", "Time zone of schedules that name none.",
-							   "It is stored with the schedule when that is made.", &timezone, "UTC",
-							   PGC_SIGHUP, 0, CheckTimezone, nullptr, nullptr);
+							   "It is stored with the schedule when that is made.", &timezone,
+							   "UTC", PGC_SIGHUP, 0, CheckTimezone, nullptr, nullptr);
 	DefineCustomIntVariable("worker_pool.missed_grace",
 							"How late a due time of a schedule may still run.",
 							"Older ones become skipped in the history.", &missed_grace_s, 3600, 0,
@@ -148,24 +148,22 @@ DefineDurable()
 	DefineCustomEnumVariable("worker_pool.history", "What is kept of finished tasks.",
 							 "A task's own history option comes first.", &history_mode, kHistoryAll,
 							 kHistoryModes, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
-	DefineCustomIntVariable("worker_pool.history_retention",
-							"How long the history of successful tasks is kept.",
-							"The last 10 runs of each schedule always stay.", &history_retention_s,
-							SECS_PER_DAY, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr,
-							nullptr);
-	DefineCustomIntVariable("worker_pool.history_retention_failed",
-							"How long the history of other tasks is kept.",
-							"The last 10 runs of each schedule always stay.",
-							&history_retention_failed_s, 7 * SECS_PER_DAY, 0, INT_MAX, PGC_SIGHUP,
-							GUC_UNIT_S, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable(
+		"worker_pool.history_retention", "How long the history of successful tasks is kept.",
+		"The last 10 runs of each schedule always stay.", &history_retention_s, SECS_PER_DAY, 0,
+		INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable(
+		"worker_pool.history_retention_failed", "How long the history of other tasks is kept.",
+		"The last 10 runs of each schedule always stay.", &history_retention_failed_s,
+		7 * SECS_PER_DAY, 0, INT_MAX, PGC_SIGHUP, GUC_UNIT_S, nullptr, nullptr, nullptr);
 	DefineCustomBoolVariable("worker_pool.notify",
 							 "Whether the end of each task is told by NOTIFY worker_pool.", nullptr,
 							 &notify, false, PGC_SIGHUP, 0, nullptr, nullptr, nullptr);
-	DefineCustomIntVariable(
-		"worker_pool.max_tasks_per_role",
-		"Number of unfinished tasks that run as one role in one database.",
-		"Zero means no limit. Takes effect by ALTER ROLE ... SET.", &max_tasks_per_role, 0, 0,
-		INT_MAX, PGC_SUSET, 0, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable("worker_pool.max_tasks_per_role",
+							"Number of unfinished tasks that run as one role in one database.",
+							"Zero means no limit. Takes effect by ALTER ROLE ... SET.",
+							&max_tasks_per_role, 0, 0, INT_MAX, PGC_SUSET, 0, nullptr, nullptr,
+							nullptr);
 }
 
 void
