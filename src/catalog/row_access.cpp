@@ -243,9 +243,15 @@ KeyFor(Relation relation, Index index, Datum value)
 {
 	const bool by_name = index == Index::kQueueName || index == Index::kScheduleName;
 	const bool is_int4 = index == Index::kQueueId;
-	const AttrNumber column = index == Index::kQueueName	  ? 10
-							  : index == Index::kScheduleName ? 22
-															  : 1;
+	constexpr AttrNumber kQueueNameColumn = 10;
+	constexpr AttrNumber kScheduleNameColumn = 22;
+	AttrNumber column = 1;
+
+	if (index == Index::kQueueName)
+		column = kQueueNameColumn;
+	else if (index == Index::kScheduleName)
+		column = kScheduleNameColumn;
+
 	ScanKeyData key;
 
 	ScanKeyEntryInitialize(&key, 0, column, BTEqualStrategyNumber, InvalidOid,

@@ -5,6 +5,7 @@
 #include "core/retry.hpp"
 
 #include <algorithm>
+#include <cmath>
 
 namespace worker_pool
 {
@@ -25,7 +26,7 @@ DecideRetry(int attempts, int max_attempts, std::int64_t retry_delay_ms, bool at
 	const double fraction = jitter > 0 ? std::min(jitter, 1.0) : 0.0;
 	/* rounded: 2 * tenth is below 2^61, so is the product */
 	const auto more_ms =
-		static_cast<std::int64_t>(2.0 * static_cast<double>(tenth_ms) * fraction + 0.5);
+		static_cast<std::int64_t>(std::llround(2.0 * static_cast<double>(tenth_ms) * fraction));
 
 	/* the tenth that is added never leads above the limit, nor above what fits */
 	return {false, delay_ms - tenth_ms + std::min(more_ms, limit_ms - (delay_ms - tenth_ms))};

@@ -57,9 +57,9 @@ DurationText(int64 microseconds)
 		return psprintf(INT64_FORMAT "." INT64_FORMAT " s", seconds, ms % 1000 / 100);
 	if (minutes < 60)
 		return psprintf(INT64_FORMAT " min " INT64_FORMAT " s", minutes, seconds % 60);
-	if (minutes < 2 * 24 * 60)
+	if (minutes < int64{2} * 24 * 60)
 		return psprintf(INT64_FORMAT " h " INT64_FORMAT " min", minutes / 60, minutes % 60);
-	return psprintf(INT64_FORMAT " days", minutes / (24 * 60));
+	return psprintf(INT64_FORMAT " days", minutes / (int64{24} * 60));
 }
 
 const char *

@@ -86,8 +86,8 @@ ProgressText(const SlotLook &slot, TimestampTz now)
 
 	if (slot.progress < 0)
 		return psprintf("It reported %s ago%s", age, message);
-	return psprintf("It reported %d %% %s ago%s", static_cast<int>(slot.progress * 100 + 0.5F), age,
-					message);
+	return psprintf("It reported %d %% %s ago%s",
+					static_cast<int>(std::lround(slot.progress * 100)), age, message);
 }
 
 void

@@ -50,7 +50,7 @@ static void
 InitSight(MemoryContext context)
 {
 	/* pairs with commands, pairs with tasks, a visit */
-	const Size demands = static_cast<Size>(PairCount() + PairCapacity() + 1);
+	const Size demands = static_cast<Size>(PairCount()) + static_cast<Size>(PairCapacity()) + 1;
 
 	sight.slots = static_cast<SlotView *>(
 		MemoryContextAlloc(context, sizeof(SlotView) * static_cast<Size>(SlotCount())));

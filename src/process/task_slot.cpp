@@ -119,6 +119,10 @@ FollowSlot(AfterCommand after, bool wake_launcher)
 	ReportIdle();
 	if (wake_launcher)
 		WakeLauncher();
+	/* a command comes first: what its end let through of this pair is for a sibling, or for another worker */
+	else if (after == AfterCommand::kNext &&
+			 HasWork(MyDatabaseId, SlotAt(my_slot).target.role, GetCurrentTimestamp()))
+		WakePair(MyDatabaseId, SlotAt(my_slot).target.role);
 	if (after == AfterCommand::kExit)
 		RetireWorker();
 }

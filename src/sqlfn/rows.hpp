@@ -46,7 +46,7 @@ void EndRow(RowWriter *row);
 inline double
 PlainFraction(float fraction)
 {
-	return static_cast<double>(static_cast<int64>(static_cast<double>(fraction) * 1e6 + 0.5)) / 1e6;
+	return static_cast<double>(std::llround(static_cast<double>(fraction) * 1e6)) / 1e6;
 }
 
 } // namespace worker_pool
