@@ -69,7 +69,7 @@ CheckDependency(int64 depends_on, Oid *owner)
 		state = DependencyState::kWaits;
 		*owner = FormOf(tuple)->owner;
 		if (FormOf(tuple)->waits_for == 0)
-			ArmLockedItem(SpecOf(task, tuple));
+			ArmLockedRow(task, tuple);
 	}
 	else if (FindEnd(depends_on, &succeeded, owner))
 		state = succeeded ? DependencyState::kDone : DependencyState::kFailed;

@@ -34,7 +34,13 @@ RankAnew(Relation task, HeapTuple tuple, int32 queue, int32 priority)
 		const ItemPointerData place = tuple->t_self;
 
 		FormOf(tuple)->rank = RankOf(priority, FormOf(tuple)->priority);
-		if (UpdateRow(task, place, tuple, true) != TM_Updated)
+
+		const TM_Result result = UpdateRow(task, place, tuple, true);
+
+		/* at once for the first of them; the rescan of the caller tells of all */
+		if (result == TM_Ok && FormOf(tuple)->waits_for == 0)
+			ArmItem(SpecOf(task, tuple));
+		if (result != TM_Updated)
 			return;
 		CHECK_FOR_INTERRUPTS();
 

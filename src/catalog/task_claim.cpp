@@ -60,6 +60,22 @@ MustBeAlone(const FormTask &form)
 	return !form.atomic || (pool->careful && form.trusted_epoch != static_cast<int64>(pool->epoch));
 }
 
+/*
+ * Is the row as memory knows it? A worker runs its own role's tasks, and what counts against a queue or a key is
+ * counted when it is taken. Where it is not, memory is told.
+ */
+static bool
+IsKnown(Relation task, HeapTuple tuple, const ItemSpec &known)
+{
+	const ItemSpec spec = SpecOf(task, tuple);
+
+	if (likely(spec.role == GetUserId() && spec.queue == known.queue &&
+			   spec.concurrency == known.concurrency))
+		return true;
+	ArmItem(spec);
+	return false;
+}
+
 /* What stands in the way of a claim, in order of precedence; kClaimed: nothing. */
 static ClaimResult
 Judge(Relation task, HeapTuple tuple, const ClaimRequest &request, TimestampTz *due)
@@ -67,10 +83,9 @@ Judge(Relation task, HeapTuple tuple, const ClaimRequest &request, TimestampTz *
 	const FormTask &form = *FormOf(tuple);
 	const TimestampTz now = GetCurrentTimestamp();
 
-	/* a worker runs its own role's tasks; adopt() may have given the row to another */
-	if (!IsOwnRow(form.installation, form.database) || form.run_as != GetUserId())
+	if (!IsOwnRow(form.installation, form.database) || form.waits_for > 0)
 		return ClaimResult::kGone;
-	if (form.waits_for > 0)
+	if (!IsKnown(task, tuple, request.known))
 		return ClaimResult::kGone;
 	if (IsHeldByOther(form, request))
 		return ClaimResult::kHeld;

@@ -51,6 +51,13 @@ static_assert(RankOf(1, PG_INT32_MIN) < RankOf(0, PG_INT32_MAX));
 static_assert(RankOf(0, 1) < RankOf(0, 0) && RankOf(0, 0) < RankOf(0, -1));
 static_assert(RankOf(PG_INT32_MIN, PG_INT32_MIN) > RankOf(PG_INT32_MIN, 0));
 
+void
+ArmLockedRow(Relation task, HeapTuple tuple)
+{
+	if (!TransactionIdIsCurrentTransactionId(HeapTupleHeaderGetXmin(tuple->t_data)))
+		ArmLockedItem(SpecOf(task, tuple));
+}
+
 const char *
 TaskText(Relation task, HeapTuple tuple, int column)
 {

@@ -109,6 +109,12 @@ uint64 HashOfKey(const char *key);
 /* What the ready queue is to know of a row. */
 ItemSpec SpecOf(Relation task, HeapTuple tuple);
 
+/*
+ * ArmLockedItem for a row that this transaction holds. Not for a version that this very transaction made: what
+ * made it has armed it, and at an abort there must be no item of a row that never was.
+ */
+void ArmLockedRow(Relation task, HeapTuple tuple);
+
 /* A column as text (detoasted, palloc'd), nullptr when NULL. */
 const char *TaskText(Relation task, HeapTuple tuple, int column);
 

@@ -80,7 +80,8 @@ struct ClaimedTask
 enum class ClaimResult : uint8
 {
 	kClaimed,
-	kGone, /* no such row, or not of this database (identity), or it waits for others: drop the item */
+	/* no such row, or not of this database (identity), or it waits for others, or memory knew it wrong: drop the item */
+	kGone,
 	kLocked, /* a transaction holds the row; its end pushes it again. MarkRescan guards against strangers */
 	kHeld,	  /* claimed by a living process: drop the item */
 	kNotDue,  /* *due says when */
@@ -94,8 +95,9 @@ struct ClaimRequest
 {
 	Claim claim;
 	VoidClaim void_claim; /* of this server: known to be void */
-	bool alone;			  /* careful, or not atomic: attempt+1 now, counted = true */
-	bool trust;			  /* alone is satisfied: do not answer kCareful */
+	ItemSpec known; /* what memory knows of the row: whose it is, and against what it counts */
+	bool alone;		/* careful, or not atomic: attempt+1 now, counted = true */
+	bool trust;		/* alone is satisfied: do not answer kCareful */
 };
 
 /*

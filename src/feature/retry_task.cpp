@@ -54,7 +54,7 @@ Hasten(Relation task, HeapTuple tuple)
 	if (form.attempt == 0 || form.waits_for > 0 || form.due <= now || IsClaimHeld(form))
 		return Retry::kNothing;
 	/* a claim that comes by meanwhile passes over the row */
-	ArmLockedItem(SpecOf(task, tuple));
+	ArmLockedRow(task, tuple);
 	form.due = now;
 	if (UpdateRow(task, tuple->t_self, tuple, true) != TM_Ok)
 		return Retry::kAgain;

@@ -190,7 +190,7 @@ KeepTask(Relation task, const NewTask &kept_for, int64 holder)
 	if (LockRow(task, tuple->t_self, LockTupleNoKeyExclusive, true) != TM_Ok)
 		return false;
 	if (FormOf(tuple)->waits_for == 0)
-		ArmLockedItem(SpecOf(task, tuple));
+		ArmLockedRow(task, tuple);
 	WP_FAULT("task.after_keep");
 	return true;
 }
@@ -295,7 +295,7 @@ ReplaceTask(Relation task, const NewTask &definition, const Dependencies &depend
 		return false;
 	/* told at an abort; at a commit the new one is told after it */
 	if (FormOf(old)->waits_for == 0)
-		ArmLockedItem(SpecOf(task, old));
+		ArmLockedRow(task, old);
 	RefuseCycle(holder, dependencies);
 	if (FormOf(old)->waits_for > 0)
 		DeleteDependenciesOf(holder);

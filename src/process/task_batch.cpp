@@ -92,6 +92,13 @@ static constexpr VoidClaim kNoClaim = {kNone, 0};
 
 /* --- claiming ------------------------------------------------------------------------------------------- */
 
+static bool
+IsOf(const FormTask &form, const VoidClaim &claim)
+{
+	return claim.slot != kNone && form.claim_slot == claim.slot &&
+		   form.claim_generation == static_cast<int64>(claim.generation);
+}
+
 /* Does the row still carry the claim under which the item was begun? Else that attempt is recorded already. */
 static bool
 WasLost(Relation task, BatchEntry *entry)
@@ -107,9 +114,9 @@ WasLost(Relation task, BatchEntry *entry)
 	const FormTask &form = *FormOf(tuple);
 
 	entry->lost_since = form.claimed_at;
+	/* the older one: who had the item since has died before it claimed the row */
 	return form.claim_epoch == static_cast<int64>(pool->epoch) &&
-		   form.claim_slot == entry->item.void_claim.slot &&
-		   form.claim_generation == static_cast<int64>(entry->item.void_claim.generation);
+		   (IsOf(form, entry->item.void_claim) || IsOf(form, entry->item.older_claim));
 }
 
 /* How is a row that cannot be claimed with others to be claimed? */
@@ -141,18 +148,36 @@ Prepare(Relation task, BatchEntry *entry, bool lost)
 	return Errand::kRun;
 }
 
-/* Claims over what the item knows to be void. */
+/*
+ * The row carries the claim of a living process. As the item is ours, that one may run the task only if it does so
+ * already: where it does not, it has given the task back, and the note of that was lost.
+ */
+static bool
+IsAbandoned(const FormTask &form)
+{
+	LockScope lock(PoolLock(), LW_SHARED);
+	const WorkerSlot &slot = SlotAt(form.claim_slot);
+
+	return slot.generation != static_cast<uint64>(form.claim_generation) ||
+		   slot.task_id != form.id || slot.target.database != MyDatabaseId;
+}
+
+/* Claims over what the item knows to be void, or what turns out to be. */
 static ClaimResult
 ClaimOver(Relation task, BatchEntry *entry, bool alone)
 {
 	const TakenItem &item = entry->item;
-	ClaimRequest request = {MyClaim(), item.void_claim, alone, alone};
+	ClaimRequest request = {MyClaim(), item.void_claim, item.spec, alone, alone};
 	const ClaimResult result = ClaimTask(task, item.spec.id, request, &entry->claimed, &entry->due);
 
-	if (result != ClaimResult::kHeld || item.older_claim.slot == kNone)
+	if (result != ClaimResult::kHeld)
 		return result;
-	/* who gave the item back last may not have come to its own claim */
-	request.void_claim = item.older_claim;
+
+	const FormTask &form = *FormOf(entry->claimed.tuple);
+
+	if (!IsAbandoned(form))
+		return result;
+	request.void_claim = {form.claim_slot, static_cast<uint64>(form.claim_generation)};
 	return ClaimTask(task, item.spec.id, request, &entry->claimed, &entry->due);
 }
 
@@ -369,29 +394,12 @@ DropBatch()
 	batch.count = batch.next = 0;
 }
 
-/*
- * Taken -> delayed until then; who pushes it meanwhile makes it ready. A mark of cancel_task must stay on it, and
- * what has none must not count as retried: two ways.
- */
+/* Taken -> delayed until then; who pushes it meanwhile makes it ready. due: the row says so. */
 static void
-LookAgainAt(BatchEntry *entry, TimestampTz due)
+LookAgainAt(BatchEntry *entry, TimestampTz until, bool due)
 {
-	const TakenItem &item = entry->item;
-	const TimestampTz now = GetCurrentTimestamp();
-	ItemSpec spec = item.spec;
-	bool cancelled = false;
-
+	PostponeItem(entry->item.index, entry->item.serial, until, due);
 	entry->errand = Errand::kNone;
-	if (!BeginItem(item.index, item.serial, &cancelled))
-		return; /* stolen */
-	spec.due = due;
-	if (cancelled)
-	{
-		DeferItem(item.index, item.serial, spec, now);
-		return;
-	}
-	FinishItem(item.index, item.serial, FinishHow::kDropped, -1, -1);
-	(void) PushItem(spec, now);
 }
 
 void
@@ -400,13 +408,13 @@ SettleEntry(BatchEntry *entry)
 	switch (entry->errand)
 	{
 		case Errand::kLocked:
-			LookAgainAt(entry, GetCurrentTimestamp() + kLockedUs);
+			LookAgainAt(entry, GetCurrentTimestamp() + kLockedUs, false);
 			break;
 		case Errand::kHeld:
-			LookAgainAt(entry, GetCurrentTimestamp() + kHeldUs);
+			LookAgainAt(entry, GetCurrentTimestamp() + kHeldUs, false);
 			break;
 		case Errand::kLater:
-			LookAgainAt(entry, entry->due);
+			LookAgainAt(entry, entry->due, true);
 			break;
 		case Errand::kDrop:
 			FinishItem(entry->item.index, entry->item.serial, FinishHow::kDropped, -1, -1);
@@ -420,7 +428,7 @@ SettleEntry(BatchEntry *entry)
 void
 PutOff(BatchEntry *entry)
 {
-	LookAgainAt(entry, GetCurrentTimestamp() + kPutOffUs);
+	LookAgainAt(entry, GetCurrentTimestamp() + kPutOffUs, false);
 }
 
 } // namespace worker_pool

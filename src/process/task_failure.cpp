@@ -299,7 +299,6 @@ CancelRetried(int64 id)
 		(void) SignalTask(slot, id, StopReason::kRequested, DT_NOEND);
 		return;
 	}
-	(void) RemoveItem(ItemKind::kTask, MyDatabaseId, id);
 	BeginBookkeeping(Durability::kAsRole);
 	(void) FinishTask(
 		id, MakeOutcome("cancelled", ERRCODE_QUERY_CANCELED, "task was cancelled before its retry"),

@@ -219,6 +219,26 @@ IsSame(const ItemSpec &a, const ItemSpec &b)
 		   a.concurrency == b.concurrency;
 }
 
+/* What is known of the row. Too early a look costs a claim, too late a one costs the task its time. */
+static ItemSpec
+Newest(const ItemSpec &known, const ItemSpec &told)
+{
+	ItemSpec newest = told;
+
+	if (told.order < known.order)
+	{
+		newest = known;
+		newest.due = std::min(known.due, told.due);
+	}
+	return newest;
+}
+
+uint64
+NextPushOrder()
+{
+	return pg_atomic_add_fetch_u64(&ready_table->push_order, 1);
+}
+
 static PushResult
 PushNew(const ItemSpec &spec, TimestampTz now, WakeSet *wakes)
 {
@@ -244,17 +264,23 @@ PushLocked(const ItemSpec &spec, TimestampTz now, WakeSet *wakes)
 
 	ReadyItem &item = ItemAt(index);
 
+	const ItemSpec newest = Newest(item.spec, spec);
+
 	if (item.state == ItemState::kTaken)
 	{
-		item.spec = spec;
+		item.spec = newest;
 		item.again = true;
 		item.forgotten = false;
 		return PushResult::kAgain;
 	}
-	if (IsSame(item.spec, spec))
+	/* one that was put off may be had now */
+	if (IsSame(item.spec, newest) && (item.state != ItemState::kDelayed || newest.due > now))
+	{
+		item.spec.order = newest.order;
 		return PushResult::kQueued;
+	}
 	DetachItem(index, wakes);
-	item.spec = spec;
+	item.spec = newest;
 	PlaceItem(index, now, wakes);
 	return PushResult::kQueued;
 }
@@ -275,7 +301,7 @@ PushItem(const ItemSpec &spec, TimestampTz now)
 }
 
 bool
-RemoveItem(ItemKind kind, Oid database, int64 id)
+RemoveItem(ItemKind kind, Oid database, int64 id, uint64 order)
 {
 	WakeSet wakes = {};
 
@@ -283,7 +309,7 @@ RemoveItem(ItemKind kind, Oid database, int64 id)
 		LockScope lock(TaskLock());
 		const int32 index = FindItem(kind, database, id);
 
-		if (index == kNone)
+		if (index == kNone || ItemAt(index).spec.order > order)
 			return false;
 		if (ItemAt(index).state == ItemState::kTaken)
 		{

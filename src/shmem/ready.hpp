@@ -51,8 +51,9 @@ namespace worker_pool
 
 inline constexpr int kItems = 32768;
 inline constexpr int kTaskPairs = 2048; /* (database, role) with items; more: rescan mark */
-inline constexpr int kLimits = 4096;	/* concurrency keys in use, limited or paused queues (not the last quarter) */
-inline constexpr int kLostNotes = 64;	/* last words of processes that died over a task */
+inline constexpr int kLimits =
+	4096; /* concurrency keys in use, limited or paused queues (not the last quarter) */
+inline constexpr int kLostNotes = 64; /* last words of processes that died over a task */
 
 enum class ItemKind : uint8
 {
@@ -80,6 +81,8 @@ struct ItemSpec
 	TimestampTz due;
 	int32 queue;		/* queue id; 0 = default */
 	uint64 concurrency; /* hash of the concurrency key, never 0 for one; 0 = none */
+	uint64
+		order; /* NextPushOrder() while the row was locked; 0 = seen without that: it may be old */
 };
 
 /* A claim in a row that is void: its process gave the item back (GiveBackAll, StealBatch). */
@@ -159,10 +162,19 @@ enum class PushResult : uint8
  * Wakes no worker: see WakePair (the launcher it does wake, for a due time that is earlier than what the
  * launcher sleeps for). An item that is taken gets the flag `again` and the new spec, and becomes ready or
  * delayed by it once its worker finishes with it, however that ends.
+ *
+ * Whoever changes a row tells of it after the row's lock is gone, so two that change it one after the other may come
+ * here in the wrong order, and a load or a mere locker may have seen an old version. So what is older than what
+ * memory knows, by spec.order, changes nothing but that the item is looked at earlier.
  */
 PushResult PushItem(const ItemSpec &spec, TimestampTz now);
-/* Removes an item that is ready, delayed or parked (its row is finished or changed). False: taken, or not there. */
-bool RemoveItem(ItemKind kind, Oid database, int64 id);
+/* Orders what is told of one row: to be taken while its lock is held. */
+uint64 NextPushOrder();
+/*
+ * Removes an item that is ready, delayed or parked (its row is finished or changed), unless something newer was told
+ * of it. False: taken, or not there.
+ */
+bool RemoveItem(ItemKind kind, Oid database, int64 id, uint64 order = PG_UINT64_MAX);
 /* Everything of a database goes: it was dropped, or the extension was. Taken ones go when they finish. */
 void ForgetItems(Oid database);
 /*
@@ -212,6 +224,11 @@ enum class FinishHow : uint8
 void FinishItem(int index, uint64 serial, FinishHow how, int64 waited_us, int64 ran_us);
 /* Taken -> ready (nothing of it was run), with void_claim as the claim that stands in its row (or kNone). */
 void GiveBackItem(int index, uint64 serial, const VoidClaim &void_claim);
+/*
+ * Taken -> delayed until then, counted nowhere; what is known of it stays: a wish to cancel it, void claims, a lost
+ * attempt. `due`: that is the row's due time, too. Pushed meanwhile, or later on: it is ready by that.
+ */
+void PostponeItem(int index, uint64 serial, TimestampTz until, bool due);
 /*
  * Taken -> delayed or ready with new rank and due: a retry (counted as one). Where the item is not taken under
  * that serial any more (FinishItem(kRetried) came before) it is pushed. Wakes its pair.

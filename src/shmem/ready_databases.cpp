@@ -263,13 +263,16 @@ NoteLook(Oid oid, bool failed)
 
 		if (database.loader == MyProcPid)
 			database.loading_until = DT_NOBEGIN;
-		if (!failed && ReasonsOf(database, now) == 0)
+		const uint32 reasons = ReasonsOf(database, now);
+
+		if (!failed && reasons == 0)
 		{
 			database.look_failures = 0;
 			database.look_not_before = DT_NOBEGIN;
 			return;
 		}
-		database.look_failures++;
+		/* rows that came while it looked are no failure: a stream of them must not wait longer and longer */
+		database.look_failures = !failed && reasons == kLookRescan ? 1 : database.look_failures + 1;
 		database.look_not_before =
 			now + 1000 * BackoffDelayMs(database.look_failures, kLookRetryMs, kMaxLookRetryMs);
 		NoteDeadline(database.look_not_before, &wakes);

@@ -70,6 +70,7 @@ InitReady(char *memory, bool found)
 		return;
 
 	memset(memory, 0, ReadyMemorySize());
+	pg_atomic_init_u64(&ready_table->push_order, 0);
 	EmptyBuckets(ready_table->item_buckets);
 	EmptyBuckets(ready_table->pair_buckets);
 	EmptyBuckets(ready_table->limit_buckets);

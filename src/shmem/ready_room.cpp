@@ -128,6 +128,9 @@ IsBetter(const ItemSpec &spec, const ReadyItem &item, TimestampTz now)
 		return spec.due < item.ready_at;
 	if (spec.due > now)
 		return false;
+	/* what waits for a pause to end must not keep the other queues' tasks out of memory */
+	if (item.state == ItemState::kParked && BlockingLimit(spec) == kNone)
+		return true;
 	return KeyOf(spec) < KeyOf(item.spec);
 }
 

@@ -163,6 +163,7 @@ struct LostNote
 struct ReadyTable
 {
 	uint64 serial;
+	pg_atomic_uint64 push_order;
 	int32 free_items; /* head, and how many */
 	int32 free_count;
 	int32 free_pairs;

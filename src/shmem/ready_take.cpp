@@ -355,6 +355,35 @@ GiveBackItem(int index, uint64 serial, const VoidClaim &void_claim)
 }
 
 void
+PostponeItem(int index, uint64 serial, TimestampTz until, bool due)
+{
+	const TimestampTz now = GetCurrentTimestamp();
+	WakeSet wakes = {};
+
+	{
+		LockScope lock(TaskLock());
+		ReadyItem *item = TakenUnder(index, serial);
+
+		if (item == nullptr)
+			return;
+
+		const int32 pair = LeaveTaken(index, &wakes);
+
+		if (item->again || item->forgotten)
+			Return(index, now, &wakes);
+		else
+		{
+			if (due)
+				item->spec.due = until;
+			DelayItem(index, until, &wakes);
+		}
+		ReleaseTaskPair(pair);
+	}
+	FireWakes(wakes);
+	WakeDrains();
+}
+
+void
 DeferItem(int index, uint64 serial, const ItemSpec &spec, TimestampTz now)
 {
 	WakeSet wakes = {};
@@ -375,7 +404,12 @@ DeferItem(int index, uint64 serial, const ItemSpec &spec, TimestampTz now)
 			ClearAttempt(item);
 			/* pushed meanwhile with an earlier time: somebody wants it sooner, and the claim decides */
 			if (!item->again || spec.due <= item->spec.due)
+			{
+				const uint64 order = item->spec.order;
+
 				item->spec = spec;
+				item->spec.order = order;
+			}
 			Return(index, now, &wakes);
 			ReleaseTaskPair(pair);
 		}

@@ -70,13 +70,16 @@ static bool finished_overflowed = false;	/* wake all who wait for a task */
 
 /* --- arming ---------------------------------------------------------------------------------------------- */
 
-/* The note of that item in this subtransaction; a new one with everything unset; nullptr: no room. */
+/*
+ * The note of that item in this subtransaction, the last where a child that has committed left one, too; a new one
+ * with everything unset; nullptr: no room.
+ */
 static Note *
 NeedNote(NoteKind kind, const ItemSpec &spec)
 {
 	const SubTransactionId current = GetCurrentSubTransactionId();
 
-	for (int i = 0; i < note_count; i++)
+	for (int i = note_count - 1; i >= 0; i--)
 	{
 		Note &note = notes[i];
 
@@ -115,6 +118,7 @@ ArmItem(const ItemSpec &spec)
 		return;
 	}
 	note->spec = spec;
+	note->spec.order = NextPushOrder();
 	note->remove = false;
 }
 
@@ -148,8 +152,10 @@ ArmRemoval(ItemKind kind, int64 id)
 	/* one that does not fit stays in memory until a worker finds that its row is gone */
 	Note *note = NeedNote(NoteKind::kItem, spec);
 
-	if (note != nullptr)
-		note->remove = true;
+	if (note == nullptr)
+		return;
+	note->remove = true;
+	note->spec.order = NextPushOrder();
 }
 
 void
@@ -212,7 +218,8 @@ FireNote(const Note &note, bool committed, TimestampTz now)
 	{
 		case NoteKind::kItem:
 			if (committed && note.remove)
-				(void) RemoveItem(note.spec.kind, note.spec.database, note.spec.id);
+				(void) RemoveItem(note.spec.kind, note.spec.database, note.spec.id,
+								  note.spec.order);
 			else if (committed && OidIsValid(note.spec.role))
 				(void) PushItem(note.spec, now);
 			else if (!committed && note.on_abort)
