@@ -239,6 +239,16 @@ NextPushOrder()
 	return pg_atomic_add_fetch_u64(&ready_table->push_order, 1);
 }
 
+void
+DoubtItem(ItemKind kind, Oid database, int64 id)
+{
+	LockScope lock(TaskLock());
+	const int32 index = FindItem(kind, database, id);
+
+	if (index != kNone)
+		ItemAt(index).spec.order = 0;
+}
+
 static PushResult
 PushNew(const ItemSpec &spec, TimestampTz now, WakeSet *wakes)
 {

@@ -81,8 +81,8 @@ struct ItemSpec
 	TimestampTz due;
 	int32 queue;		/* queue id; 0 = default */
 	uint64 concurrency; /* hash of the concurrency key, never 0 for one; 0 = none */
-	uint64
-		order; /* NextPushOrder() while the row was locked; 0 = seen without that: it may be old */
+	/* NextPushOrder() while the row was locked; 0 = seen without that: it may be old */
+	uint64 order;
 };
 
 /* A claim in a row that is void: its process gave the item back (GiveBackAll, StealBatch). */
@@ -170,6 +170,8 @@ enum class PushResult : uint8
 PushResult PushItem(const ItemSpec &spec, TimestampTz now);
 /* Orders what is told of one row: to be taken while its lock is held. */
 uint64 NextPushOrder();
+/* The row was changed by somebody who has no room to tell of it: what the next load sees is newer. */
+void DoubtItem(ItemKind kind, Oid database, int64 id);
 /*
  * Removes an item that is ready, delayed or parked (its row is finished or changed), unless something newer was told
  * of it. False: taken, or not there.

@@ -115,6 +115,7 @@ ArmItem(const ItemSpec &spec)
 	if (note == nullptr)
 	{
 		NoteOverflow(spec.due);
+		DoubtItem(spec.kind, spec.database, spec.id);
 		return;
 	}
 	note->spec = spec;
