@@ -80,12 +80,12 @@ my $closed = <<'SQL';
 select worker_pool.enqueue('select', history => 'off') as id \gset
 select worker_pool.wait_task(:id);
 SQL
-my $n = 8_000 * $factor;
+my $n = 9_000 * $factor;
 runs_ok('each waits for its own task', start(4, $n, $closed));
 waits_ok('waited for', 4 * $n);
 
 # One task a transaction, as fast as they come, by savepoint, by block, by several a transaction.
-$n = 6_000 * $factor;
+$n = 10_000 * $factor;
 runs_ok('nobody waits', start(4, $n, "select worker_pool.enqueue('select', history => 'off');\n"), start(2, $n / 2, <<'SQL'));
 begin;
 savepoint a;
