@@ -186,20 +186,20 @@ CREATE VIEW worker_pool.workers AS
 COMMENT ON VIEW worker_pool.workers IS 'workers of the pool, one row for each slot in use';
 COMMENT ON COLUMN worker_pool.workers.slot IS 'number of the slot, from 0 to worker_pool.max_workers - 1';
 COMMENT ON COLUMN worker_pool.workers.pid IS 'process ID; NULL until the process has come up';
-COMMENT ON COLUMN worker_pool.workers.kind IS 'what the worker is for: command or visit';
+COMMENT ON COLUMN worker_pool.workers.kind IS 'what the worker is for: command, task or visit';
 COMMENT ON COLUMN worker_pool.workers.state IS 'starting, idle, running or stopping';
 COMMENT ON COLUMN worker_pool.workers.database IS 'database that the worker is connected to; NULL when it was dropped';
 COMMENT ON COLUMN worker_pool.workers.username IS 'role that the worker is connected as; NULL when it was dropped';
 COMMENT ON COLUMN worker_pool.workers.command_id IS 'id of the command that it runs; NULL when none';
-COMMENT ON COLUMN worker_pool.workers.task_id IS 'always NULL in this version';
+COMMENT ON COLUMN worker_pool.workers.task_id IS 'id of the task that it runs, in its database; NULL when none';
 COMMENT ON COLUMN worker_pool.workers.service IS 'always NULL in this version';
-COMMENT ON COLUMN worker_pool.workers.name IS 'name that the command was given';
+COMMENT ON COLUMN worker_pool.workers.name IS 'name that the command or task was given';
 COMMENT ON COLUMN worker_pool.workers.command IS 'text of the command; NULL for those who may not see it';
 COMMENT ON COLUMN worker_pool.workers.started_at IS 'when its process came up';
 COMMENT ON COLUMN worker_pool.workers.state_changed_at IS 'when it entered its state, or began its command';
 COMMENT ON COLUMN worker_pool.workers.commands_done IS 'number of commands that the process has run to their end';
-COMMENT ON COLUMN worker_pool.workers.progress IS 'always NULL in this version';
-COMMENT ON COLUMN worker_pool.workers.message IS 'always NULL in this version';
+COMMENT ON COLUMN worker_pool.workers.progress IS 'what the task reported by report_progress(), from 0 to 1; NULL when nothing';
+COMMENT ON COLUMN worker_pool.workers.message IS 'message of the last report_progress(); NULL for those who may not see it';
 GRANT SELECT ON worker_pool.workers TO PUBLIC;
 
 CREATE FUNCTION worker_pool._commands(
@@ -310,12 +310,12 @@ CREATE VIEW worker_pool.databases AS
 COMMENT ON VIEW worker_pool.databases IS 'all databases of the cluster as the pool knows them';
 COMMENT ON COLUMN worker_pool.databases.database IS 'name of the database';
 COMMENT ON COLUMN worker_pool.databases.version IS 'version of the extension there; NULL where it is not installed, or not known yet';
-COMMENT ON COLUMN worker_pool.databases.paused IS 'always false in this version';
-COMMENT ON COLUMN worker_pool.databases.ready IS 'always 0 in this version';
-COMMENT ON COLUMN worker_pool.databases.running IS 'always 0 in this version';
-COMMENT ON COLUMN worker_pool.databases.failed IS 'always 0 in this version';
-COMMENT ON COLUMN worker_pool.databases.oldest_ready_at IS 'always NULL in this version';
-COMMENT ON COLUMN worker_pool.databases.next_due IS 'always NULL in this version';
+COMMENT ON COLUMN worker_pool.databases.paused IS 'is the whole database paused?';
+COMMENT ON COLUMN worker_pool.databases.ready IS 'tasks that could run now, as memory knows them: a lower bound while more wait than it holds';
+COMMENT ON COLUMN worker_pool.databases.running IS 'tasks that run at this moment';
+COMMENT ON COLUMN worker_pool.databases.failed IS 'tasks that failed finally since the counters were reset or the server started';
+COMMENT ON COLUMN worker_pool.databases.oldest_ready_at IS 'since when the oldest of the ready tasks could run; NULL when there is none';
+COMMENT ON COLUMN worker_pool.databases.next_due IS 'when the next task or schedule is due; NULL when none is known';
 COMMENT ON COLUMN worker_pool.databases.idle IS 'why the pool does not serve the database, and what to do about it; NULL when it does';
 COMMENT ON COLUMN worker_pool.databases.last_error IS 'why the last look into the database failed; NULL for those who may not see it';
 GRANT SELECT ON worker_pool.databases TO PUBLIC;
@@ -511,6 +511,10 @@ AS 'MODULE_PATHNAME', 'worker_pool_note_rows';
 COMMENT ON FUNCTION worker_pool.note_rows() IS
 'Internal: tells the pool at commit that rows came by another way than its functions (COPY, restore, logical replication).';
 
+-- A row of another installation that replication brings is left out: it must not pass for this one's.
+CREATE TRIGGER note_rows BEFORE INSERT ON worker_pool.installation
+FOR EACH ROW EXECUTE FUNCTION worker_pool.note_rows();
+ALTER TABLE worker_pool.installation ENABLE ALWAYS TRIGGER note_rows;
 CREATE TRIGGER note_rows BEFORE INSERT OR UPDATE ON worker_pool.task
 FOR EACH ROW EXECUTE FUNCTION worker_pool.note_rows();
 ALTER TABLE worker_pool.task ENABLE ALWAYS TRIGGER note_rows;
@@ -1397,7 +1401,7 @@ COMMENT ON FUNCTION worker_pool.stats_reset() IS
 
 -- Who may what: views are for everybody with USAGE on the schema, tables and sequences for nobody. Rights that
 -- the administrator's ALTER DEFAULT PRIVILEGES gives on whatever is created would let others write rows that
--- run as any role: they are taken away. For the same reason the tables belong to the superuser that initdb made,
+-- run as any role: they are taken away. For the same reason tables, views and functions belong to the superuser that initdb made,
 -- not to who creates the extension, who may be a superuser only for that moment; the library does not serve tables
 -- whose owner is no superuser.
 GRANT SELECT ON worker_pool.tasks, worker_pool.task_history, worker_pool.queues, worker_pool.schedules,
@@ -1430,6 +1434,13 @@ BEGIN
 			AND c.relkind OPERATOR(pg_catalog.=) ANY (ARRAY['r', 'v', 'S']::pg_catalog."char"[])
 	LOOP
 		EXECUTE pg_catalog.format('ALTER %s worker_pool.%I OWNER TO %s', given.kind, given.relation, given.owner);
+	END LOOP;
+	FOR given IN
+		SELECT p.oid::pg_catalog.regprocedure::pg_catalog.text AS routine, pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(10)) AS owner
+		FROM pg_catalog.pg_proc AS p
+		WHERE p.pronamespace OPERATOR(pg_catalog.=) 'worker_pool'::pg_catalog.regnamespace
+	LOOP
+		EXECUTE pg_catalog.format('ALTER ROUTINE %s OWNER TO %s', given.routine, given.owner);
 	END LOOP;
 END
 $$;

@@ -92,5 +92,6 @@ drop owned by regress_wp_alice, regress_wp_bob, regress_wp_member, regress_wp_st
 drop role regress_wp_alice, regress_wp_bob, regress_wp_member, regress_wp_stats;
 
 -- nothing is left
+select wpt.wait_until('not exists (select from worker_pool.workers where kind = ''visit'')');
 select state, command from worker_pool.commands;
 select shared_memory_used, queued, running from worker_pool.status;

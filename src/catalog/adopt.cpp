@@ -82,6 +82,12 @@ ResolveRoles(Adoption *adoption, const char *owner_name, const char *run_as_name
 		NoteMissingRole(adoption, owner_name);
 	else if (!OidIsValid(*run_as))
 		NoteMissingRole(adoption, run_as_name);
+	else if (!compat::MaySetRole(GetUserId(), *owner) || !compat::MaySetRole(GetUserId(), *run_as))
+	{
+		/* who owns a copied database makes nobody's commands run again whom he may not become */
+		adoption->refused++;
+		return false;
+	}
 	return OidIsValid(*owner) && OidIsValid(*run_as);
 }
 
@@ -120,6 +126,13 @@ WarnOfMissingRoles(const Adoption &adoption)
 							   role->rows, role->rows, NameStr(role->name)),
 				 errhint("Create the role and call adopt() again.")));
 	}
+	if (adoption.refused > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg_plural("%d row was not adopted because you may not act as its role",
+							   "%d rows were not adopted because you may not act as their roles",
+							   adoption.refused, adoption.refused),
+				 errhint("Let a superuser or a member of those roles call adopt().")));
 }
 
 /* --- identity ------------------------------------------------------------------------------------------- */

@@ -16,6 +16,7 @@ struct Adoption
 	MemoryContext scratch; /* reset after each row */
 	List *missing;		   /* roles that are not here (adopt.cpp) */
 	int adopted;		   /* rows */
+	int refused;		   /* rows of roles that the caller may not become */
 };
 
 /* Is the row foreign? By the identity that adopt() gives, which is not committed yet. */
@@ -24,7 +25,7 @@ bool IsForeign(const Adoption &adoption, const pg_uuid_t &installation, Oid data
 Oid RoleNamed(const char *name);
 /* Notes for the warning at the end that a row stays foreign because that role is missing. */
 void NoteMissingRole(Adoption *adoption, const char *name);
-/* Resolves both roles of a row. False: one is missing, and noted. */
+/* Resolves both roles of a row. False: one is missing, or the caller may not become it; it is noted. */
 bool ResolveRoles(Adoption *adoption, const char *owner_name, const char *run_as_name, Oid *owner,
 				  Oid *run_as);
 /* No id up to `used` is given out any more. `name`: of the sequence, which stands in the table's schema. */

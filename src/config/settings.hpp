@@ -26,9 +26,9 @@ extern int start_timeout_ms;
 extern int fairness_interval_ms;
 extern int default_timeout_ms; /* 0 = none */
 extern int max_result_size_kb;
-extern char *timezone;		/* of schedules that name none; resolved and stored at creation */
-extern int missed_grace_s;	/* how late a missed due time may still run */
-extern int history_mode;	/* HistoryMode */
+extern char *timezone;	   /* of schedules that name none; resolved and stored at creation */
+extern int missed_grace_s; /* how late a missed due time may still run */
+extern int history_mode;   /* HistoryMode */
 extern int history_retention_s;
 extern int history_retention_failed_s;
 extern bool notify; /* NOTIFY worker_pool at the end of each task */
@@ -43,7 +43,8 @@ enum HistoryMode : int
 
 /* by ALTER ROLE ... SET, superuser only */
 extern int max_workers_per_role; /* 0 = no limit */
-extern int max_tasks_per_role;	 /* unfinished tasks that run as the role in one database; 0 = no limit */
+extern int
+	max_tasks_per_role; /* unfinished tasks that run as the role in one database; 0 = no limit */
 
 /* Defines all of them; called from _PG_init while shared_preload_libraries is processed. */
 void DefineSettings();

@@ -7,7 +7,7 @@
  * BEFORE ROW, because logical replication fires row triggers only, and ENABLE ALWAYS. It notes that the
  * database has rows that nobody pushed (the end of the transaction tells memory) and leaves the row as it is. It
  * must not stand in the way of a restore where the library was not preloaded, or of pg_upgrade: there it does
- * nothing.
+ * nothing. Only rows of the identity are left out: CREATE EXTENSION and adopt() alone make those.
  */
 #include "pg/guard.hpp"
 
@@ -30,6 +30,9 @@ WP_SQL_FUNCTION(worker_pool_note_rows)
 
 	const auto *trigger = reinterpret_cast<const TriggerData *>(fcinfo->context);
 
+	/* a foreign identity, which replication of all tables brings along: left out */
+	if (strcmp(RelationGetRelationName(trigger->tg_relation), "installation") == 0)
+		PG_RETURN_POINTER(nullptr);
 	if (pool != nullptr)
 		ArmRescan();
 	PG_RETURN_POINTER(TRIGGER_FIRED_BY_UPDATE(trigger->tg_event) ? trigger->tg_newtuple

@@ -9,12 +9,13 @@ use Test::More;
 use Time::HiRes qw(time usleep);
 use WorkerPool;
 
-my $cron = -e PostgreSQL::Test::Utils::run_command([ 'pg_config', '--sharedir' ]) . '/extension/pg_cron.control';
+my ($sharedir) = PostgreSQL::Test::Utils::run_command([ 'pg_config', '--sharedir' ]);
+my $cron = -e "$sharedir/extension/pg_cron.control";
 my $pool = WorkerPool->make(
 	'schedules',
 	settings => {
 		'worker_pool.idle_timeout' => '1h', 'worker_pool.max_workers' => 8,
-		$cron ? (shared_preload_libraries => 'worker_pool, pg_cron', 'cron.database_name' => 'postgres', 'cron.timezone' => 'Europe/Berlin') : ()
+		$cron ? (shared_preload_libraries => 'worker_pool, pg_cron', 'cron.database_name' => 'jobs', 'cron.timezone' => 'Europe/Berlin') : ()
 	});
 
 $pool->sql('create table effect (what text, at timestamptz default clock_timestamp())');
@@ -114,23 +115,24 @@ $pool->sql(q{select worker_pool.unschedule('ident')}, db => $_) for qw(postgres 
 SKIP:
 {
 	skip 'pg_cron is not installed', 8 unless $cron;
-	$pool->sql('create extension pg_cron');
-	$pool->sql(q{select cron.schedule('nightly', '0 3 * * *', 'vacuum effect')});
-	$pool->sql(q{select cron.schedule('*/5 * * * *', 'select 1')});
-	$pool->sql('create database other');
-	my $elsewhere = $pool->sql(q{select cron.schedule_in_database('there', '0 4 * * *', 'select 2', 'other')});
-	my $plan = $pool->sql(q{select count(*) from worker_pool.import_pg_cron()});
+	$pool->sql('create database jobs');
+	$pool->sql('create extension worker_pool; create extension pg_cron; create table effect (n int)', db => 'jobs');
+	$pool->sql(q{select cron.schedule('nightly', '0 3 * * *', 'vacuum effect')}, db => 'jobs');
+	$pool->sql(q{select cron.schedule('*/5 * * * *', 'select 1')}, db => 'jobs');
+	$pool->sql('create database other', db => 'jobs');
+	my $elsewhere = $pool->sql(q{select cron.schedule_in_database('there', '0 4 * * *', 'select 2', 'other')}, db => 'jobs');
+	my $plan = $pool->sql(q{select count(*) from worker_pool.import_pg_cron()}, db => 'jobs');
 
 	is($plan, 3, 'a dry run shows all jobs');
-	is($pool->sql('select count(*) from worker_pool.schedules'), 0, 'and changes nothing');
-	$pool->sql(q{select * from worker_pool.import_pg_cron(dry_run => false)});
-	is($pool->sql(q{select string_agg(name, ',' order by name collate "C") from worker_pool.schedules}), 'nightly,pg_cron_2', 'jobs of this database are imported, the unnamed by its id');
-	is($pool->sql(q{select string_agg(distinct timezone, ',') from worker_pool.schedules}), 'Europe/Berlin', 'with pg_cron\'s zone');
-	is($pool->sql(q{select string_agg(jobid::text || active::text, ',' order by jobid) from cron.job}), "1false,2false,${elsewhere}true", 'the old jobs are deactivated');
-	like($pool->sql(q{select string_agg(coalesce(note, '') || coalesce(action, ''), ' ') from worker_pool.import_pg_cron() where database = 'other'}), qr/worker_pool\.schedule\(/, 'a job of another database is reported with the statement to run there');
-	my $vacuum = $pool->sql(q{select worker_pool.run_schedule('nightly')});
-	is($pool->sql("select worker_pool.wait_task($vacuum, '30s')"), 'succeeded', 'a VACUUM job keeps its meaning');
-	is($pool->sql(q{select status from worker_pool.job_run_details where command = 'vacuum effect'}), 'succeeded', 'job_run_details has it');
+	is($pool->sql('select count(*) from worker_pool.schedules', db => 'jobs'), 0, 'and changes nothing');
+	$pool->sql(q{select * from worker_pool.import_pg_cron(dry_run => false)}, db => 'jobs');
+	is($pool->sql(q{select string_agg(name, ',' order by name collate "C") from worker_pool.schedules}, db => 'jobs'), 'nightly,pg_cron_2', 'jobs of this database are imported, the unnamed by its id');
+	is($pool->sql(q{select string_agg(distinct timezone, ',') from worker_pool.schedules}, db => 'jobs'), 'Europe/Berlin', 'with pg_cron\'s zone');
+	is($pool->sql(q{select string_agg(jobid::text || active::text, ',' order by jobid) from cron.job}, db => 'jobs'), "1false,2false,${elsewhere}true", 'the old jobs are deactivated');
+	like($pool->sql(q{select string_agg(coalesce(note, '') || coalesce(action, ''), ' ') from worker_pool.import_pg_cron() where database = 'other'}, db => 'jobs'), qr/worker_pool\.schedule\(/, 'a job of another database is reported with the statement to run there');
+	my $vacuum = $pool->sql(q{select worker_pool.run_schedule('nightly')}, db => 'jobs');
+	is($pool->sql("select worker_pool.wait_task($vacuum, '30s')", db => 'jobs'), 'succeeded', 'a VACUUM job keeps its meaning');
+	is($pool->sql(q{select status from worker_pool.job_run_details where command = 'vacuum effect'}, db => 'jobs'), 'succeeded', 'job_run_details has it');
 }
 
 $pool->slots_ok;
