@@ -566,14 +566,14 @@ args: texts bound to $1..$n of a single statement; see worker_pool.args() (2202E
 queue: where it counts against max_running (42704); see create_queue().
 priority: larger first, within the queue''s priority; equal ones by due time, then by id.
 run_at: when it may begin first; a time that is over means now (22023 when infinite).
-max_attempts: at least 1 (22023); NULL is 3 for an atomic task, 1 for another.
-retry_delay: time before the second attempt, doubled for each further one up to an hour, give or take a tenth; after 40001 and 40P01 it is repeated at once (22023 when negative or with months).
+max_attempts: from 1 to 1000 (22023); NULL is 3 for an atomic task, 1 for another.
+retry_delay: time before the second attempt, doubled for each further one up to an hour, give or take a tenth; after 40001 and 40P01 it is repeated at once, from the eleventh attempt on after a second (22023 when negative or with months).
 timeout: how long an attempt may run, then it fails with 57014; NULL is worker_pool.default_timeout, ''0'' is none (22023).
 expires_at: it is not begun any more after this time; NULL for never (22023 when it is over, or not after run_at).
 key: unique among the caller''s tasks that have not begun; at most 1024 bytes (22001).
 on_conflict: when such a task has the key: ''keep'' returns its id and keeps it from beginning before this transaction ends, ''replace'' gives it the new definition under the same id, ''error'' raises 23505. A task that has begun is left alone. Another transaction that is about to take or free the key is waited for.
-concurrency_key: tasks with the same one run one at a time; at most 1024 bytes (22001).
-depends_on: ids of tasks that must have succeeded before; if one fails, expires or is cancelled, this one is cancelled, also at once (42704 unknown, or its history is gone; 42501 one that the caller may not see; 22023 a replaced task that would wait for itself). The transaction holds up their end.
+concurrency_key: tasks of the same owner with the same one run one at a time; keys are per owner; at most 1024 bytes (22001).
+depends_on: ids of tasks that must have succeeded before; if one fails, expires or is cancelled, this one is cancelled, also at once (42704 unknown, or its history is gone; 42501 one of an owner of whose role the caller is no member; 54023 more than 1000; 22023 a replaced task that would wait for itself, 54000 one that would wait for more than 100000, directly or by others). The transaction holds up their end.
 run_as: the role it runs as (42704); another one than the current needs the right to SET ROLE to it (42501) and must be able to log in (28000).
 atomic: true runs it in one transaction, in which its effect and its end are committed together; false as top-level statements, at most once for each attempt. NULL: false for a single statement that cannot run in a transaction block, else true (0A000 true for such a statement, or such a statement among others; 2D000 transaction control in an atomic task). A procedure or DO that commits needs false.
 settings: an object of settings for this task only, such as {"work_mem": "64MB"}; null takes one to its default (22023).
@@ -595,7 +595,7 @@ COMMENT ON FUNCTION worker_pool.cancel_task(pg_catalog.int8, pg_catalog."interva
 id: what enqueue returned (42704 an id that was never given, 22004 null).
 grace: time between cancel and terminate for one that runs; NULL is 5 seconds, ''0'' terminates at once (22023 when negative or with months).
 
-Allowed to the owner, to members of the owner''s role and, where no superuser is involved, to members of pg_signal_backend (42501). A task cannot cancel itself (55000). Errors besides: 55006 its worker neither runs it nor gives it back; 25006 a waiting one in a read-only transaction; 55000 as enqueue.';
+Allowed to the owner, to members of the owner''s role and, where no superuser is involved, to the owner of its queue, members of that role and of pg_signal_backend (42501). A task cannot cancel itself (55000). Errors besides: 55006 its worker neither runs it nor gives it back; 25006 a waiting one in a read-only transaction; 55000 as enqueue.';
 
 CREATE FUNCTION worker_pool.retry_task(
 	id pg_catalog.int8)
@@ -817,7 +817,7 @@ active: false makes no tasks.
 overlap: what to do when the last task of the schedule has not ended (a wait for its retry counts): skip (a row skipped in the history), queue (the new task waits for the end of that one), allow.
 missed: what to do with due times that passed without a task (server down, clock moved forward): once runs the last of them if it is not older than worker_pool.missed_grace, skip only one that is not older than 60 seconds. The others become skipped in the history, at most 100 at a time. What was due while the queue or the database was paused is not missed.
 queue: 42704 unknown. priority: greater first.
-max_attempts: NULL is 3 when atomic, else 1 (22023 below 1). retry_delay: before the second attempt; doubles.
+max_attempts: NULL is 3 when atomic, else 1 (22023 below 1 or above 1000). retry_delay: before the second attempt; doubles.
 timeout: of each attempt; NULL is worker_pool.default_timeout, ''0'' none. expires_after: a task that has not begun so long after its due time is not run; NULL or ''0'': never (22023 for intervals that are negative or have months).
 run_as: 42704 unknown; 42501 unless the caller is a member; 28000 may not log in.
 atomic: NULL: false for a single statement that no transaction block allows, else true (0A000, 2D000 as for enqueue).
@@ -1042,7 +1042,7 @@ COMMENT ON COLUMN worker_pool.tasks.command IS 'text of the command; NULL for th
 COMMENT ON COLUMN worker_pool.tasks.args IS 'arguments of the command; NULL for those who may not see them';
 COMMENT ON COLUMN worker_pool.tasks.settings IS 'settings of the command; NULL for those who may not see them';
 COMMENT ON COLUMN worker_pool.tasks.key IS 'key that no other waiting task of the owner has; NULL for those who may not see it';
-COMMENT ON COLUMN worker_pool.tasks.concurrency_key IS 'key of which one task runs at a time; NULL for those who may not see it';
+COMMENT ON COLUMN worker_pool.tasks.concurrency_key IS 'key of which one task of its owner runs at a time; NULL for those who may not see it';
 COMMENT ON COLUMN worker_pool.tasks.depends_on IS 'ids of the tasks that it still waits for';
 COMMENT ON COLUMN worker_pool.tasks.enqueued_at IS 'when it was enqueued';
 COMMENT ON COLUMN worker_pool.tasks.run_at IS 'when it was to run first';

@@ -19,11 +19,11 @@ select wpt.try(format('select worker_pool.enqueue(%L)', c)) from (values ('begin
 select wpt.try(format('select worker_pool.enqueue(%L, atomic => true)', c)) from (values ('vacuum'), ('create index concurrently on x (y)'), ('create database x'), ('drop database x'), ('alter system set work_mem = 1'), ('reindex database x'), ('create tablespace x location ''/x''')) as v (c);
 -- numbers and times
 select regexp_replace(wpt.try(format('select worker_pool.enqueue(''select 1'', %s)', o)), 'It is .*', 'It is <time>.') from (values
-	('max_attempts => 0'), ('max_attempts => -1'), ('retry_delay => ''-1s'''), ('retry_delay => ''1 month'''), ('timeout => ''-1s'''), ('timeout => ''1 year'''),
+	('max_attempts => 0'), ('max_attempts => -1'), ('max_attempts => 1001'), ('retry_delay => ''-1s'''), ('retry_delay => ''1 month'''), ('timeout => ''-1s'''), ('timeout => ''1 year'''),
 	('run_at => ''infinity'''), ('run_at => ''-infinity'''), ('expires_at => now() - interval ''1s'''), ('run_at => now() + interval ''2h'', expires_at => now() + interval ''1h'''),
 	('queue => ''no such queue'''), ('queue => repeat(''q'', 64)'), ('on_conflict => ''maybe'', key => ''k'''), ('history => ''some'''), ('key => repeat(''k'', 1025)'),
 	('concurrency_key => repeat(''k'', 1025)'), ('name => repeat(''n'', 64)'), ('settings => ''[]'''),
-	('depends_on => ''{999999999}'''), ('depends_on => ''{{1},{2}}'''), ('depends_on => array[null::bigint]'), ('run_as => ''no such role'''), ('run_as => ''regress_wp_nologin''')) as v (o);
+	('depends_on => ''{999999999}'''), ('depends_on => ''{{1},{2}}'''), ('depends_on => array[null::bigint]'), ('depends_on => array(select generate_series(1::bigint, 1001))'), ('run_as => ''no such role'''), ('run_as => ''regress_wp_nologin''')) as v (o);
 -- settings are looked at where it runs
 select count(worker_pool.enqueue('select 1', settings => format('{"%s": "%s"}', n, v)::jsonb, max_attempts => 1, name => n)) from (values ('no_such_setting', '1'), ('work_mem', 'lots'), ('shared_buffers', '1GB')) as s (n, v);
 select wpt.tasks_done();

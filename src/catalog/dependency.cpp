@@ -183,9 +183,8 @@ Release(Relation task, Relation dependency, const Dependant &dependant)
 		ArmItem(SpecOf(task, tuple));
 }
 
-/* The word for a sentence. */
-static const char *
-WordOf(const char *state)
+const char *
+DependencyEndWord(const char *state)
 {
 	return strcmp(state, "cancelled") == 0 ? "was canceled"
 		   : strcmp(state, "expired") == 0 ? "expired"
@@ -213,9 +212,9 @@ Cancel(Relation task, const Dependant &dependant)
 
 	outcome.state = "cancelled";
 	strlcpy(outcome.sqlstate, "57014", sizeof(outcome.sqlstate));
-	outcome.message = psprintf("task " INT64_FORMAT " was canceled because task " INT64_FORMAT
-							   ", on which it depends, %s",
-							   dependant.task_id, dependant.cause, WordOf(dependant.cause_state));
+	outcome.message = psprintf(
+		"task " INT64_FORMAT " was canceled because task " INT64_FORMAT ", on which it depends, %s",
+		dependant.task_id, dependant.cause, DependencyEndWord(dependant.cause_state));
 	CloseTask(task, tuple, outcome, FormOf(tuple)->attempt);
 	/* what waits for others is not in the ready queue: nothing to take out there */
 	ArmEvent(FormOf(tuple)->queue_id, StatEvent::kCancelled);

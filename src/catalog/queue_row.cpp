@@ -22,6 +22,8 @@ static_assert(offsetof(FormQueue, paused_at) == 24 && offsetof(FormQueue, databa
 				  offsetof(FormQueue, paused) == 52,
 			  "FormQueue must be laid out as worker_pool.queue");
 
+static constexpr int kMostQueuesOfARole = 100;
+
 /* What is to become of a row; nullptr = unchanged. */
 struct QueueChange
 {
@@ -125,10 +127,47 @@ MakeForm(int32 id, Oid owner, const pg_uuid_t &identity)
 	return form;
 }
 
+/* Memory has room for so many limits and pauses only: one role must not use them up for all others. */
+static void
+CheckQueueCount(Relation relation, Oid owner)
+{
+	HeapTuple tuple;
+	int count = 0;
+
+	if (superuser_arg(owner) || owner == DatabaseOwner())
+		return;
+	/* two sessions of the role take turns, so that each sees what the other has made */
+	LockDatabaseObject(RelationGetRelid(relation), owner, 0, ExclusiveLock);
+
+	RowScan scan = BeginTableScan(relation);
+
+	while ((tuple = NextRow(scan)) != nullptr)
+	{
+		const FormQueue &form = *QueueFormOf(tuple);
+
+		if (form.id > kDefaultQueueId && form.owner == owner &&
+			IsOwnRow(form.installation, form.database))
+			count++;
+	}
+	EndRowScan(&scan);
+	if (count >= kMostQueuesOfARole)
+		ereport(ERROR,
+				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
+				 errmsg("role \"%s\" owns too many queues", GetUserNameFromId(owner, false)),
+				 errdetail("A role that is neither a superuser nor the owner of the database can own "
+						   "at most %d queues in it.",
+						   kMostQueuesOfARole),
+				 errhint("Drop queues that are not needed with worker_pool.drop_queue(), or let the "
+						 "owner of the database create the queue.")));
+}
+
 int32
 InsertQueue(const char *name, int32 max_running, int32 priority, Oid owner)
 {
 	Relation relation = OpenTable(Table::kQueue, RowExclusiveLock);
+
+	CheckQueueCount(relation, owner);
+
 	FormQueue form =
 		MakeForm(static_cast<int32>(NextId(Sequence::kQueueId)), owner, RequireIdentity());
 
@@ -329,6 +368,7 @@ LoadQueues()
 {
 	Relation relation = TryOpenTable(Table::kQueue, AccessShareLock);
 	HeapTuple tuple;
+	int untold = 0;
 
 	if (relation == nullptr)
 		return;
@@ -350,18 +390,21 @@ LoadQueues()
 			told = TellPause(form, TextOf(relation, tuple, kQueueReason)) && told;
 		}
 		if (!told)
-			ereport(WARNING,
-					(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
-					 errmsg("worker_pool does not enforce the limit or pause of queue \"%s\"",
-							TextOf(relation, tuple, kQueueName)),
-					 errdetail("At most %d queues and concurrency keys can have one at a time.",
-							   kLimits)));
+			untold++;
 		MemoryContextSwitchTo(caller);
 		MemoryContextReset(scratch);
 	}
 	EndRowScan(&scan);
 	MemoryContextDelete(scratch);
 	table_close(relation, AccessShareLock);
+	if (untold > 0)
+		ereport(WARNING,
+				(errcode(ERRCODE_PROGRAM_LIMIT_EXCEEDED),
+				 errmsg_plural("worker_pool does not enforce the limit or pause of %d queue",
+							   "worker_pool does not enforce the limits and pauses of %d queues",
+							   untold, untold),
+				 errdetail("At most %d queues and concurrency keys can have one at a time.",
+						   kLimits)));
 }
 
 } // namespace worker_pool

@@ -23,10 +23,10 @@ static constexpr AttrNumber kKeyTask = 3;
 static constexpr int kKeyColumns = 3;
 
 uint64
-HashOfKey(const char *key)
+HashOfKey(Oid owner, const char *key)
 {
 	const uint64 hash = hash_bytes_extended(reinterpret_cast<const unsigned char *>(key),
-											static_cast<int>(strlen(key)), 0);
+											static_cast<int>(strlen(key)), owner);
 
 	return hash == 0 ? 1 : hash;
 }

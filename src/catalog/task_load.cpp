@@ -41,6 +41,14 @@ static constexpr int kDelayedAhead = 256;
  * needs no room, and a mark set at the first row would let nobody take what stands there.
  */
 static constexpr int kAtLeast = 64;
+/*
+ * Where there is no room for a row that is blocked anyway (a pause, a limit), the load walks on for rows that can run,
+ * which take the place of blocked ones: past so many rows, and pushing so many. The next load of the pair goes on.
+ */
+static constexpr int kMostWalked = 200000;
+static constexpr int kMostBeyondRoom = 4096;
+/* A row of the future behind blocked ones is loaded that late at worst. */
+static constexpr int64 kWalkAgainUs = 5 * USECS_PER_SEC;
 
 /* The load of one (database, role). */
 struct PairLoad
@@ -52,6 +60,8 @@ struct PairLoad
 	int pushed;
 	bool stopped; /* rows at or behind `stop` were not pushed */
 	OrderKey stop;
+	int walked;			   /* due rows since then */
+	int beyond;			   /* of them pushed */
 	TimestampTz next_look; /* the earliest due time of a row that was not pushed */
 };
 
@@ -94,7 +104,49 @@ SpecIn(MemoryContext scratch, Relation task, HeapTuple tuple)
 	return spec;
 }
 
-/* Pushes what the walk gives from its present place on, to the end of the role or of the room. */
+/*
+ * The first row for which there was no room, a blocked one: what comes behind it is walked past. True: the walk was
+ * moved, to where the last one broke off.
+ */
+static bool
+StartWalk(OrderScan *scan, PairLoad *load, const OrderKey &key)
+{
+	OrderKey from;
+
+	load->stopped = true;
+	load->stop = key;
+	if (!GetBlockedWalk(MyDatabaseId, load->role, &from) || !(key < from))
+		return false;
+	SeekFrom(scan, load->role, from);
+	return true;
+}
+
+/* A due row on the way past blocked ones. False: the walk is over for now. */
+static bool
+WalkPast(PairLoad *load, const ItemSpec &spec)
+{
+	if (++load->walked <= kMostWalked && load->beyond < kMostBeyondRoom)
+	{
+		if (IsBlocked(spec))
+			return true;
+		load->beyond++;
+		if (Push(load, spec))
+			return true;
+		/* there is no room for what can run either: from the start the next time */
+		SetBlockedWalk(MyDatabaseId, load->role, nullptr);
+		return false;
+	}
+
+	const OrderKey key = {spec.rank, spec.due, spec.id};
+
+	SetBlockedWalk(MyDatabaseId, load->role, &key);
+	return false;
+}
+
+/*
+ * Pushes what the walk gives from its present place on, to the end of the role or of the room; behind that, as far as
+ * the rows are blocked, what is not.
+ */
 static void
 PushRows(OrderScan *scan, MemoryContext scratch, PairLoad *load)
 {
@@ -121,7 +173,8 @@ PushRows(OrderScan *scan, MemoryContext scratch, PairLoad *load)
 			if (ahead++ < kDelayedAhead && HasRoom(load) &&
 				Push(load, SpecIn(scratch, scan->task, tuple)))
 				continue;
-			LookAgainAt(&load->next_look, form.due);
+			LookAgainAt(&load->next_look,
+						load->stopped ? std::max(form.due, load->now + kWalkAgainUs) : form.due);
 			SeekBehindRank(scan, load->role, rank);
 			continue;
 		}
@@ -129,15 +182,26 @@ PushRows(OrderScan *scan, MemoryContext scratch, PairLoad *load)
 			continue;
 
 		const OrderKey key = KeyOf(form);
+		const ItemSpec spec = SpecIn(scratch, scan->task, tuple);
 
-		if ((!HasRoom(load) && load->pushed >= kAtLeast) ||
-			!Push(load, SpecIn(scratch, scan->task, tuple)))
+		if (load->stopped)
 		{
-			load->stopped = true;
-			load->stop = key;
-			return;
+			if (!WalkPast(load, spec))
+				return;
+			continue;
 		}
+		if ((HasRoom(load) || load->pushed < kAtLeast) && Push(load, spec))
+			continue;
+
+		const bool moved = StartWalk(scan, load, key);
+
+		if (!IsBlocked(spec))
+			return;
+		if (moved)
+			rank = PG_INT64_MIN;
 	}
+	if (load->stopped)
+		SetBlockedWalk(MyDatabaseId, load->role, nullptr);
 }
 
 /*

@@ -84,10 +84,29 @@ CloseTask(Relation task, HeapTuple tuple, const AttemptOutcome &outcome, int32 a
 	ArmTaskFinished(form.id);
 }
 
+/* For the server's log: control characters could pass for lines of their own. Other bytes may be of UTF-8. */
+static const char *
+ForLog(const char *text)
+{
+	if (text == nullptr)
+		return nullptr;
+
+	char *clean = pstrdup(text);
+
+	for (char *at = clean; *at != '\0'; at++)
+	{
+		const auto byte = static_cast<unsigned char>(*at);
+
+		if (byte < 32 || byte == 127)
+			*at = '?';
+	}
+	return clean;
+}
+
 void
 WarnFinalFailure(Relation task, HeapTuple tuple, const AttemptOutcome &outcome, int32 attempts)
 {
-	const char *name = TaskText(task, tuple, kTaskName);
+	const char *name = ForLog(TaskText(task, tuple, kTaskName));
 	const char *sqlstate = outcome.sqlstate[0] == '\0' ? "XX000" : outcome.sqlstate;
 
 	ereport(WARNING,
@@ -149,12 +168,13 @@ PinClaimed(Relation task, const ClaimedTask &claimed, PinnedRow *row)
 }
 
 [[noreturn]] static void
-RaiseClaimLost(int64 id)
+RaiseClaimLost(const FormTask &form)
 {
 	ereport(ERROR,
 			(errcode(ERRCODE_T_R_SERIALIZATION_FAILURE),
-			 errmsg("the claim on task %lld was lost", static_cast<long long>(id)),
-			 errdetail("Its row was changed while it ran. What it did is rolled back.")));
+			 errmsg("the claim on task %lld was lost", static_cast<long long>(form.id)),
+			 form.atomic ? errdetail("Its row was changed while it ran. What it did is rolled back.")
+						 : errdetail("Its row was changed while it ran. What it has committed stays.")));
 	pg_unreachable();
 }
 
@@ -175,12 +195,12 @@ MarkSucceeded(const ClaimedTask &claimed, const AttemptOutcome &outcome)
 
 		CHECK_FOR_INTERRUPTS();
 		if (!PinClaimed(task, claimed, &row))
-			RaiseClaimLost(form.id);
+			RaiseClaimLost(form);
 		result = DeleteRow(task, row.tuple.t_self, true);
 		UnpinRow(row);
 	}
 	if (result != TM_Ok)
-		RaiseClaimLost(form.id);
+		RaiseClaimLost(form);
 	CloseTask(task, claimed.tuple, outcome, AttemptsWith(form, outcome));
 	SettleDependants(task, form.id, outcome.state);
 	LetGoSnapshot(snapshot);

@@ -81,7 +81,7 @@ SpecOf(Relation task, HeapTuple tuple)
 	spec.rank = form.rank;
 	spec.due = form.due;
 	spec.queue = form.queue_id;
-	spec.concurrency = key == nullptr ? 0 : HashOfKey(key);
+	spec.concurrency = key == nullptr ? 0 : HashOfKey(form.owner, key);
 	return spec;
 }
 

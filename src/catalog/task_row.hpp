@@ -103,8 +103,8 @@ RankOf(int32 queue_priority, int32 priority)
 	return -(of_queue * INT64CONST(4294967296) + priority);
 }
 
-/* Of a concurrency key. Never 0. */
-uint64 HashOfKey(const char *key);
+/* Of an owner's concurrency key: those of different owners have nothing to do with each other. Never 0. */
+uint64 HashOfKey(Oid owner, const char *key);
 
 /* What the ready queue is to know of a row. */
 ItemSpec SpecOf(Relation task, HeapTuple tuple);

@@ -59,6 +59,8 @@ enum class DependencyState : uint8
 	kUnknown,
 };
 DependencyState CheckDependency(int64 depends_on, Oid *owner);
+/* How a task has ended without success, as the end of a sentence: "was canceled". */
+const char *DependencyEndWord(const char *state);
 /* Adds "task_id waits for depends_on": for its success, or (on_end) only for its end. 23505: twice the same. */
 void InsertDependency(int64 depends_on, int64 task_id, bool on_end);
 

@@ -55,7 +55,7 @@ JudgeFinished(int64 id)
 	FinishedTask finished = {};
 
 	if (FindFinished(id, &finished))
-		CheckMayCancelTask(id, finished.owner, finished.owner);
+		CheckMayCancelTask(id, finished.owner, finished.owner, finished.queue);
 	else if (!WasTaskIssued(id))
 		RaiseTaskNotFound(id);
 	return Try::kNothing;
@@ -125,6 +125,8 @@ TryCancel(int64 id, int64 grace_ms)
 	HeapTuple tuple = FetchById(task, Index::kTaskId, id);
 	int slot = kNone;
 
+	const char *queue = tuple == nullptr ? nullptr : TaskText(task, tuple, kTaskQueue);
+
 	table_close(task, AccessShareLock);
 	if (tuple == nullptr)
 		return JudgeFinished(id);
@@ -132,7 +134,7 @@ TryCancel(int64 id, int64 grace_ms)
 	const FormTask &form = *FormOf(tuple);
 	const bool own = IsOwnRow(form.installation, form.database);
 
-	CheckMayCancelTask(id, own ? form.owner : InvalidOid, form.run_as);
+	CheckMayCancelTask(id, own ? form.owner : InvalidOid, form.run_as, queue);
 	/* a worker that has it cannot claim it: what is in memory will be dropped */
 	if (IsHeldByMe(tuple))
 		return EndWaiting(id);

@@ -156,7 +156,7 @@ ExplainLimits(const Subject &task, const PoolLook &look, Explanation *explanatio
 					 task.run_as_name, CountText(look.of_role, "worker")),
 			"They may be in other databases.",
 			psprintf("ALTER ROLE %s SET worker_pool.max_workers_per_role = %d;",
-					 quote_identifier(task.run_as_name), of_role + 1));
+					 quote_identifier(task.run_as_name), look.of_role + 1));
 	if (of_database > 0 && look.of_database >= of_database)
 		Add(explanation,
 			psprintf("this database has %s, as many as it may "
@@ -165,7 +165,7 @@ ExplainLimits(const Subject &task, const PoolLook &look, Explanation *explanatio
 			nullptr,
 			psprintf("ALTER SYSTEM SET worker_pool.max_workers_per_database = %d; SELECT "
 					 "pg_reload_conf();",
-					 of_database + 1));
+					 look.of_database + 1));
 }
 
 /* Why no worker takes it at this moment. */
@@ -317,7 +317,7 @@ ExplainParked(const Subject &task, const SlotLook *slots, int count, Explanation
 	{
 		case LimitKind::kConcurrency:
 			Add(explanation, psprintf("its concurrency key is held by %s", other),
-				"Of tasks with the same concurrency_key one runs at a time.", look);
+				"Of an owner's tasks with the same concurrency_key one runs at a time.", look);
 			break;
 		case LimitKind::kQueue:
 			ExplainQueueLimit(task, slots, count, explanation);

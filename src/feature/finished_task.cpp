@@ -38,6 +38,7 @@ ReadFinished(TupleDesc desc, HeapTuple tuple, FinishedTask *task)
 	task->started_at = form.started_at;
 	task->finished_at = form.finished_at;
 	task->state = HistoryText(desc, tuple, kHistoryState);
+	task->queue = HistoryText(desc, tuple, kHistoryQueue);
 	task->name = HistoryText(desc, tuple, kHistoryName);
 	task->sqlstate = HistoryText(desc, tuple, kHistorySqlstate);
 	task->message = HistoryText(desc, tuple, kHistoryMessage);

@@ -18,6 +18,7 @@ struct FinishedTask
 	TimestampTz started_at; /* DT_NOBEGIN: it never began */
 	TimestampTz finished_at;
 	const char *state;
+	const char *queue;
 	const char *name;
 	const char *sqlstate;
 	const char *message;

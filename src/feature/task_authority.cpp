@@ -35,16 +35,40 @@ MayAdminister()
 	return superuser() || compat::OwnsDatabase(MyDatabaseId, GetUserId());
 }
 
-void
-CheckMayCancelTask(int64 id, Oid owner, Oid run_as)
+/* As pg_signal_backend: not where a superuser is involved. */
+static bool
+OwnsQueueOf(const char *queue, Oid owner, Oid run_as)
 {
-	if (OidIsValid(owner) ? MayStopCommand(GetUserId(), owner, run_as) : MayAdminister())
+	QueueInfo info = {};
+
+	return queue != nullptr && !superuser_arg(owner) && !superuser_arg(run_as) &&
+		   FindQueue(queue, &info) && OidIsValid(info.owner) &&
+		   OwnsCommand(GetUserId(), info.owner);
+}
+
+void
+CheckMayCancelTask(int64 id, Oid owner, Oid run_as, const char *queue)
+{
+	if (OidIsValid(owner)
+			? MayStopCommand(GetUserId(), owner, run_as) || OwnsQueueOf(queue, owner, run_as)
+			: MayAdminister())
 		return;
 	ereport(ERROR,
 			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
 			 errmsg("permission denied to cancel task " INT64_FORMAT, id),
 			 errdetail("Its owner, members of the owner's role and, unless a superuser is involved, "
-					   "members of pg_signal_backend may.")));
+					   "the owner of its queue and members of pg_signal_backend may.")));
+}
+
+void
+CheckMayDependOn(int64 id, Oid owner)
+{
+	if (OidIsValid(owner) ? OwnsCommand(GetUserId(), owner) : MayAdminister())
+		return;
+	ereport(ERROR,
+			(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+			 errmsg("permission denied to let a task depend on task " INT64_FORMAT, id),
+			 errdetail("Its owner, members of the owner's role and superusers may.")));
 }
 
 void

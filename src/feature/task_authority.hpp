@@ -14,8 +14,13 @@ void EnterDurableVerb();
 /* 25006 in a read-only transaction, for a verb that writes rows: "enqueue". */
 void RefuseReadOnly(const char *verb);
 
-/* Raises 42501: not the owner, a member of the owner's role (or pg_signal_backend, no superuser involved). */
-void CheckMayCancelTask(int64 id, Oid owner, Oid run_as);
+/*
+ * Raises 42501: not the owner, a member of the owner's role (or, no superuser involved, the owner of the queue of that
+ * name or a member of its role, pg_signal_backend).
+ */
+void CheckMayCancelTask(int64 id, Oid owner, Oid run_as, const char *queue);
+/* The same for letting a task wait for it, which holds it up: owner, member of the owner's role. */
+void CheckMayDependOn(int64 id, Oid owner);
 /* The same for seeing it: owner, member of the owner's role, pg_read_all_stats. */
 void CheckMaySeeTask(int64 id, Oid owner);
 /* Owner, member of the owner's role, or superuser; else 42501. `what`: "schedule \"nightly\"". */

@@ -56,6 +56,17 @@ SetLatchOf(int proc_index)
 		SetLatch(&GetPGProcByNumber(proc_index)->procLatch);
 }
 
+/* Changes with each top transaction of this process. */
+inline LocalTransactionId
+MyLocalTransaction()
+{
+#if PG_VERSION_NUM >= 170000
+	return MyProc->vxid.lxid;
+#else
+	return MyProc->lxid;
+#endif
+}
+
 inline List *
 RawParse(const char *text)
 {

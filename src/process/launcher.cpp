@@ -282,7 +282,9 @@ Allocate(TimestampTz now)
 
 	for (int i = 0; i < sight.demand_count; i++)
 		if (sight.demands[i].kind != SlotKind::kVisit)
-			sight.demands[i].not_before_us = PairNotBefore(sight.targets[i]);
+			sight.demands[i].not_before_us = sight.demands[i].kind == SlotKind::kTask
+												 ? TasksNotBefore(sight.targets[i])
+												 : PairNotBefore(sight.targets[i]);
 
 	const int count = PlanActions(sight.slots, SlotCount(), sight.demands, sight.demand_count,
 								  limits, actions, capacity, &wake_at, scratch, &tasks_wait);

@@ -55,6 +55,8 @@ void AdoptSlots();
 TimestampTz ReapStarts(TimestampTz now);
 /* Back-off: no start for this pair before that time (DT_NOBEGIN = at once). */
 TimestampTz PairNotBefore(const PairKey &target);
+/* The same for a start that only tasks want. */
+TimestampTz TasksNotBefore(const PairKey &target);
 
 /* --- launcher_tasks.cpp: what the ready queue wants ------------------------------------------------------ */
 

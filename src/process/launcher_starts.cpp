@@ -19,7 +19,9 @@
  *
  * Tasks stand in tables, which the launcher cannot write. A lasting reason is left with the ready queue
  * (SetStartError), which offers the pair no more, and wants a visit to its database: that fails the tasks that
- * are due. A passing reason fails no task; it waits for the back-off.
+ * are due, and fires schedules that are. Only tasks of the pair wait with a back-off then, a longer one: whatever
+ * the visit finds or leaves, starts do not follow each other at once. A passing reason fails no task; it waits for
+ * the back-off.
  */
 #include "process/launcher.hpp"
 
@@ -39,13 +41,15 @@ struct PairFailure
 	int failures;	   /* in a row */
 	TimestampTz first; /* when the first of them was registered */
 	TimestampTz not_before;
-	TimestampTz last;
 };
 
 static HTAB *pair_failures = nullptr;
+static HTAB *task_failures = nullptr; /* for lasting reasons; of no concern to commands */
 
 static constexpr int64 kFirstDelayMs = 100;
 static constexpr int64 kMaxDelayMs = 5000;
+static constexpr int64 kFirstTaskDelayMs = 1000;
+static constexpr int64 kMaxTaskDelayMs = 60 * 1000;
 
 void
 InitStarts(MemoryContext context)
@@ -56,6 +60,8 @@ InitStarts(MemoryContext context)
 	control.entrysize = sizeof(PairFailure);
 	control.hcxt = context;
 	pair_failures = hash_create("worker_pool pair failures", 32, &control,
+								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
+	task_failures = hash_create("worker_pool task failures", 32, &control,
 								HASH_ELEM | HASH_BLOBS | HASH_CONTEXT);
 }
 
@@ -82,13 +88,25 @@ AdoptSlots()
 		ConditionVariableBroadcast(&pool->slot_freed);
 }
 
+static TimestampTz
+NotBefore(HTAB *failures, const PairKey &target)
+{
+	const auto *failure =
+		static_cast<PairFailure *>(hash_search(failures, &target, HASH_FIND, nullptr));
+
+	return failure ? failure->not_before : DT_NOBEGIN;
+}
+
 TimestampTz
 PairNotBefore(const PairKey &target)
 {
-	const auto *failure =
-		static_cast<PairFailure *>(hash_search(pair_failures, &target, HASH_FIND, nullptr));
+	return NotBefore(pair_failures, target);
+}
 
-	return failure ? failure->not_before : DT_NOBEGIN;
+TimestampTz
+TasksNotBefore(const PairKey &target)
+{
+	return std::max(PairNotBefore(target), NotBefore(task_failures, target));
 }
 
 /* Will the same start fail the same way? */
@@ -201,6 +219,28 @@ HandleFailedVisit(const FailedStart &failed)
 		entry->visit_wanted = false;
 }
 
+/* No worker of the pair could start for its tasks, for a lasting reason. */
+static void
+DelayTasks(const FailedStart &failed, TimestampTz now)
+{
+	bool found = false;
+	auto *failure =
+		static_cast<PairFailure *>(hash_search(task_failures, &failed.target, HASH_ENTER, &found));
+
+	/* started together with one that has failed before it: one failure */
+	if (found && failed.registered_at < failure->not_before)
+		return;
+	if (!found ||
+		TimestampDifferenceExceeds(failure->not_before, failed.registered_at, kMaxTaskDelayMs))
+	{
+		failure->failures = 0;
+		failure->first = failed.registered_at;
+	}
+	failure->failures++;
+	failure->not_before = TimestampTzPlusMilliseconds(
+		now, BackoffDelayMs(failure->failures, kFirstTaskDelayMs, kMaxTaskDelayMs));
+}
+
 static void
 HandleFailedStart(const FailedStart &failed, TimestampTz now)
 {
@@ -211,7 +251,10 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 	if (IsLasting(failed.error.sqlstate))
 	{
 		if (failed.kind == SlotKind::kTask)
+		{
+			DelayTasks(failed, now);
 			SetStartError(failed.target.database, failed.target.role, failed.error);
+		}
 		/* a command that came after the start was tried may find things mended: it gets a start of its own */
 		FailQueued(failed.target, failed.error, DT_NOEND, failed.next_id);
 		return;
@@ -229,7 +272,6 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 		failure->first = failed.registered_at;
 	}
 	failure->failures++;
-	failure->last = now;
 	failure->not_before = TimestampTzPlusMilliseconds(
 		now, BackoffDelayMs(failure->failures, kFirstDelayMs, kMaxDelayMs));
 	if (!found)
@@ -300,14 +342,14 @@ TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart 
 
 /* Drops what is remembered of pairs that failed some time ago. */
 static void
-ForgetOldFailures(TimestampTz now)
+ForgetOldFailures(HTAB *failures, TimestampTz now)
 {
 	HASH_SEQ_STATUS scan;
 
-	hash_seq_init(&scan, pair_failures);
+	hash_seq_init(&scan, failures);
 	while (auto *failure = static_cast<PairFailure *>(hash_seq_search(&scan)))
-		if (TimestampDifferenceExceeds(failure->last, now, 60 * 1000))
-			(void) hash_search(pair_failures, &failure->target, HASH_REMOVE, nullptr);
+		if (TimestampDifferenceExceeds(failure->not_before, now, 60 * 1000))
+			(void) hash_search(failures, &failure->target, HASH_REMOVE, nullptr);
 }
 
 TimestampTz
@@ -355,7 +397,8 @@ ReapStarts(TimestampTz now)
 			(void) GiveBackAll(i, generation, &failed.error, true);
 		HandleFailedStart(failed, now);
 	}
-	ForgetOldFailures(now);
+	ForgetOldFailures(pair_failures, now);
+	ForgetOldFailures(task_failures, now);
 	return next;
 }
 

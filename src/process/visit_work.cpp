@@ -8,7 +8,8 @@
  *	1. pauses that were said in memory are stored, before a load reads the table's;
  *	2. the limits of roles are read, if settings of roles have changed since, before there are tasks to start
  *	   workers for;
- *	3. tasks of roles in whose name no worker can start are failed, some at a time;
+ *	3. of roles in whose name no worker can start, due schedules are fired, each in a transaction of its own, and
+ *	   then tasks failed, some at a time;
  *	4. rows are loaded into the ready queue: all of them after a start, where somebody said that there are rows
  *	   that nobody pushed (step 3 is among those who do), or where a pair has more in the table and no worker of
  *	   it is there to load on;
@@ -21,6 +22,7 @@
 #include "process/visit.hpp"
 
 #include "catalog/queue_row.hpp"
+#include "catalog/row_scan.hpp"
 #include "catalog/task_store.hpp"
 #include "config/settings.hpp"
 #include "feature/authority.hpp"
@@ -147,6 +149,9 @@ static Oid failed_role = InvalidOid;
 static BriefError start_error = {};
 static bool is_mended = false;
 static int tasks_failed = 0;
+static int64 due_schedules[kRowsAStep] = {};
+static int due_count = 0;
+static int64 due_schedule = 0;
 
 /* Is it a reason that MayRunIn knows, and could have passed since? */
 static bool
@@ -158,20 +163,83 @@ IsAboutAuthority(int sqlstate)
 }
 
 static void
-FailRole()
+SeeIfMended()
 {
 	BriefError why = {};
 
 	is_mended = IsAboutAuthority(start_error.sqlstate) && MayRunIn(MyDatabaseId, failed_role, &why);
+}
+
+/* Those of the role that wait for a worker to fire them. What does not fit is for another visit. */
+static void
+CollectDueSchedules()
+{
+	SeeIfMended();
+
+	Relation relation = is_mended ? nullptr : TryOpenTable(Table::kSchedule, AccessShareLock);
+
+	if (relation == nullptr)
+		return;
+
+	const TimestampTz now = GetCurrentTimestamp();
+	RowScan scan = BeginTableScan(relation);
+	HeapTuple tuple;
+
+	while (due_count < kRowsAStep && (tuple = NextRow(scan)) != nullptr)
+	{
+		const FormSchedule &form = *ScheduleFormOf(tuple);
+
+		/* as LoadSchedules: after the clock went far back it is due at once */
+		if (form.active && form.run_as == failed_role &&
+			(form.next_run <= now ||
+			 (!TIMESTAMP_IS_NOEND(form.next_run) && form.checked_at > now + USECS_PER_HOUR)) &&
+			IsOwnRow(form.installation, form.database))
+			due_schedules[due_count++] = form.id;
+	}
+	EndRowScan(&scan);
+	table_close(relation, AccessShareLock);
+}
+
+/* The item goes first: what is told of the row from now on, by the firing, too, is newer. */
+static void
+FireOneSchedule()
+{
+	ArmRescan();
+	(void) RemoveItem(ItemKind::kSchedule, MyDatabaseId, due_schedule);
+	WithSnapshot([]() { FireSchedule(due_schedule); });
+}
+
+/*
+ * Makes the tasks that nobody else can make, to be failed with the role's other ones. A schedule that fails hinders no
+ * others; its item is there again with the next load, and the next start of a worker leads back to it.
+ */
+static void
+FireSchedulesOfRole()
+{
+	due_count = 0;
+	is_mended = false;
+	(void) RunVisitStep(CollectDueSchedules);
+	for (int i = 0; i < due_count; i++)
+	{
+		due_schedule = due_schedules[i];
+		(void) RunVisitStep(FireOneSchedule);
+	}
+}
+
+static void
+FailRole()
+{
+	SeeIfMended();
 	if (is_mended)
 		return;
 	WithSnapshot([]() { tasks_failed = FailTasksOfRole(failed_role, start_error); });
 }
 
-/* All tasks of the role that are due. False: a step failed. */
+/* All schedules and tasks of the role that are due. False: a step failed. */
 static bool
 FailTasksOfOneRole()
 {
+	FireSchedulesOfRole();
 	for (int i = 0; i < kMostFailSteps; i++)
 	{
 		tasks_failed = 0;

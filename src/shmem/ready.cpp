@@ -184,7 +184,7 @@ PlaceItem(int32 index, TimestampTz now, WakeSet *wakes)
 		DelayItem(index, item.spec.due, wakes);
 		return;
 	}
-	item.pair = NeedTaskPair(item.database, item.spec.role);
+	item.pair = NeedTaskPair(item.database, item.spec.role, wakes);
 	if (item.pair == kNone)
 	{
 		DelayItem(index, now + kEntryRetryUs, wakes);

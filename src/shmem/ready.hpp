@@ -324,6 +324,14 @@ bool BeginPairLoad(Oid database, Oid role, OrderKey *from, uint64 *changes);
 void EndPairLoad(Oid database, Oid role, uint64 changes, const OrderKey &to, bool more);
 /* How many items the pair may still take in before it overflows: a load stops there (never more than some thousands). */
 int RoomFor(Oid database, Oid role);
+/* Does a limit or a pause of its queue keep an item of that spec from being taken now? */
+bool IsBlocked(const ItemSpec &spec);
+/*
+ * Loads walk past blocked rows for which there is no room, so many at a time. Where such a walk goes on; false: from
+ * its start. And where it broke off; nullptr: it came to the end.
+ */
+bool GetBlockedWalk(Oid database, Oid role, OrderKey *from);
+void SetBlockedWalk(Oid database, Oid role, const OrderKey *from);
 void SetPurgeAt(Oid database, TimestampTz at);
 /* Launcher: no worker of the role can start in that database, for this reason. */
 void SetStartError(Oid database, Oid role, const BriefError &error);

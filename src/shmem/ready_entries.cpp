@@ -20,6 +20,9 @@ static_assert(kNone == kNoNode);
 
 /* Entries of limits that queues leave to concurrency keys. */
 static constexpr int kKeptForKeys = kLimits / 4;
+/* Pairs that are given up in one go, because all items are looked at for it; when they are loaded again. */
+static constexpr int kPairsGivenUp = 64;
+static constexpr int64 kGivenUpRetryUs = 60 * USECS_PER_SEC;
 
 static Size
 DatabasesSize()
@@ -320,8 +323,47 @@ Unlink(Element *array, int32 index, int32 *bucket, int32 *list)
 		array[element.next].previous = element.previous;
 }
 
+/* Has the pair nothing that could run now, and nothing else to tell? */
+static bool
+IsAllParked(const TaskPair &pair, TimestampTz now)
+{
+	return OidIsValid(pair.database_oid) && pair.parked > 0 && pair.ready == 0 && pair.taken == 0 &&
+		   !pair.more && pair.start_error.sqlstate == 0 && pair.loading_until <= now;
+}
+
+/*
+ * No pair is free: roles whose tasks all wait for a pause or a limit must not stop the others'. Some of their pairs
+ * go with their items, and their databases are loaded again later on. What memory alone knows of an item stays.
+ */
+static void
+GiveUpParkedPairs(WakeSet *wakes)
+{
+	const TimestampTz now = GetCurrentTimestamp();
+	bool chosen[kTaskPairs] = {};
+	int count = 0;
+
+	for (int i = 0; i < kTaskPairs && count < kPairsGivenUp; i++)
+	{
+		chosen[i] = IsAllParked(TaskPairAt(i), now);
+		count += chosen[i] ? 1 : 0;
+	}
+	if (count == 0)
+		return;
+	for (int32 i = 0; i < kItems; i++)
+	{
+		const ReadyItem &item = ItemAt(i);
+
+		if (item.state != ItemState::kParked || !chosen[item.pair] || item.lost || item.cancelled ||
+			item.limit == ready_table->careful_limit)
+			continue;
+		LowerNextLook(&TaskDatabaseAt(item.database), now + kGivenUpRetryUs, wakes);
+		DetachItem(i, wakes);
+		FreeItem(i);
+	}
+}
+
 int32
-NeedTaskPair(int32 database, Oid role)
+NeedTaskPair(int32 database, Oid role, WakeSet *wakes)
 {
 	Assert(LWLockHeldByMeInMode(TaskLock(), LW_EXCLUSIVE));
 	TaskDatabase &owner = TaskDatabaseAt(database);
@@ -333,6 +375,8 @@ NeedTaskPair(int32 database, Oid role)
 	if (ready_table->free_pairs == kNone)
 		for (int32 i = 0; i < kTaskPairs; i++)
 			ReleaseTaskPair(i);
+	if (ready_table->free_pairs == kNone && wakes != nullptr)
+		GiveUpParkedPairs(wakes);
 
 	const int32 index = ready_table->free_pairs;
 

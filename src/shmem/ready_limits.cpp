@@ -58,6 +58,14 @@ BlockingLimit(const ItemSpec &spec)
 }
 
 bool
+IsBlocked(const ItemSpec &spec)
+{
+	LockScope lock(TaskLock(), LW_SHARED);
+
+	return BlockingLimit(spec) != kNone;
+}
+
+bool
 CountIn(int32 index)
 {
 	ReadyItem &item = ItemAt(index);
@@ -128,6 +136,29 @@ CountOut(int32 index, WakeSet *wakes)
 	item.held_queue = kNoQueue;
 }
 
+/*
+ * The next one that waits for the careful limit: the pairs take turns, so that one role's tasks do not keep all others'
+ * waiting. Those that wait are few, as many as had begun at a crash.
+ */
+static int32
+NextCareful(const OrderTree &tree)
+{
+	int32 best = kNone;
+	int best_turn = kTaskPairs;
+
+	for (int32 i = tree.Smallest(); i != kNone; i = tree.Next(i))
+	{
+		const int turn = (ItemAt(i).pair - ready_table->careful_pair - 1 + kTaskPairs) % kTaskPairs;
+
+		if (turn < best_turn)
+		{
+			best_turn = turn;
+			best = i;
+		}
+	}
+	return best;
+}
+
 int
 Unpark(int32 index, int most, WakeSet *wakes)
 {
@@ -137,7 +168,8 @@ Unpark(int32 index, int most, WakeSet *wakes)
 
 	while (made < most && limit.parked > 0)
 	{
-		const int32 best = tree.Smallest();
+		const int32 best =
+			index == ready_table->careful_limit ? NextCareful(tree) : tree.Smallest();
 		ReadyItem &item = ItemAt(best);
 
 		if (!LetsPass(limit, item.spec, RoomOf(limit) - made))
@@ -155,6 +187,8 @@ Unpark(int32 index, int most, WakeSet *wakes)
 			ParkItem(best, other);
 			continue;
 		}
+		if (index == ready_table->careful_limit)
+			ready_table->careful_pair = item.pair;
 		MakeReady(best);
 		WakeFor(best, wakes);
 		/* a schedule takes no room */
@@ -404,6 +438,7 @@ TakeCareful(int index, uint64 serial)
 		if (alone)
 		{
 			item.careful = true;
+			ready_table->careful_pair = item.pair;
 			limit.count++;
 			ready_table->careful_since = now;
 		}

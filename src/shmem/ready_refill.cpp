@@ -63,7 +63,7 @@ BeginPairLoad(Oid oid, Oid role, OrderKey *from, uint64 *changes)
 	const TimestampTz now = GetCurrentTimestamp();
 	LockScope lock(TaskLock());
 	const int32 database = NeedTaskDatabase(oid);
-	const int32 index = database == kNone ? kNone : NeedTaskPair(database, role);
+	const int32 index = database == kNone ? kNone : NeedTaskPair(database, role, nullptr);
 
 	*from = kFirstKey;
 	*changes = 0;
@@ -155,7 +155,7 @@ EndPairLoad(Oid oid, Oid role, uint64 changes, const OrderKey &to, bool more)
 		if (database == kNone)
 			return;
 
-		const int32 index = more ? NeedTaskPair(database, role) : FindTaskPair(oid, role);
+		const int32 index = more ? NeedTaskPair(database, role, &wakes) : FindTaskPair(oid, role);
 
 		if (index != kNone)
 		{
@@ -167,6 +167,31 @@ EndPairLoad(Oid oid, Oid role, uint64 changes, const OrderKey &to, bool more)
 			LowerNextLook(&TaskDatabaseAt(database), now + kLoadingUs, &wakes);
 	}
 	FireWakes(wakes);
+}
+
+bool
+GetBlockedWalk(Oid database, Oid role, OrderKey *from)
+{
+	LockScope lock(TaskLock(), LW_SHARED);
+	const int32 index = FindTaskPair(database, role);
+
+	if (index == kNone || !TaskPairAt(index).walking)
+		return false;
+	*from = TaskPairAt(index).walk_from;
+	return true;
+}
+
+void
+SetBlockedWalk(Oid database, Oid role, const OrderKey *from)
+{
+	LockScope lock(TaskLock());
+	const int32 index = FindTaskPair(database, role);
+
+	if (index == kNone)
+		return;
+	TaskPairAt(index).walking = from != nullptr;
+	if (from != nullptr)
+		TaskPairAt(index).walk_from = *from;
 }
 
 /* --- a whole database ---------------------------------------------------------------------------------------- */

@@ -52,7 +52,7 @@ NoteGivenUp(const ItemSpec &spec, int32 database_index, TimestampTz now, WakeSet
 		return;
 	}
 
-	const int32 index = NeedTaskPair(database_index, spec.role);
+	const int32 index = NeedTaskPair(database_index, spec.role, wakes);
 	const OrderKey key = KeyOf(spec);
 
 	if (index == kNone)
@@ -72,10 +72,13 @@ NoteGivenUp(const ItemSpec &spec, int32 database_index, TimestampTz now, WakeSet
 
 /* --- who gives way ------------------------------------------------------------------------------------------- */
 
+/* One that has nothing yet is about to have something: it counts, too. */
 static int
-ShareOfADatabase()
+ShareOf(const TaskDatabase &database)
 {
-	return std::max(kLeastShare, kItems / std::max(1, ready_table->databases_with_items));
+	const int databases = ready_table->databases_with_items + (database.items == 0 ? 1 : 0);
+
+	return std::max(kLeastShare, kItems / std::max(1, databases));
 }
 
 /* The last in order of the pair or limit of the database that has most; kNone: all are taken or delayed. */
@@ -175,7 +178,7 @@ static int32
 FindVictim(const ItemSpec &spec, int32 database_index, TimestampTz now)
 {
 	TaskDatabase &database = TaskDatabaseAt(database_index);
-	const int share = ShareOfADatabase();
+	const int share = ShareOf(database);
 
 	if (database.items < share)
 	{
@@ -257,7 +260,7 @@ RoomForPair(const TaskDatabase &database, const TaskPair *pair)
 		roles++;
 	if (pair != nullptr)
 		own = pair->ready + pair->parked + pair->taken;
-	room = std::max(room, ShareOfADatabase() - database.items);
+	room = std::max(room, ShareOf(database) - database.items);
 	room = std::max(room, std::max(kLeastPart, database.items / roles) - own);
 	return std::min(room, kMostToLoad);
 }

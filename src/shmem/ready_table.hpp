@@ -98,6 +98,8 @@ struct TaskPair
 	pid_t loader;				   /* who loads; valid until loading_until */
 	TimestampTz loading_until;	   /* DT_NOBEGIN: nobody */
 	TimestampTz refill_not_before; /* after a load that brought nothing */
+	bool walking;				   /* a walk over blocked rows broke off ... */
+	OrderKey walk_from;			   /* ... here: the next one goes on */
 
 	BriefError start_error; /* sqlstate 0: none */
 };
@@ -178,6 +180,7 @@ struct ReadyTable
 	TimestampTz launcher_next; /* what the launcher knows it has to wake up for */
 	int32 look_cursor;
 	int32 careful_limit;
+	int32 careful_pair;		   /* that had the careful limit last, or was let through for it */
 	TimestampTz careful_since; /* when the last careful task began, or was given company */
 	uint32 note_serial;
 
@@ -347,7 +350,8 @@ int32 FindTaskPair(Oid database, Oid role);
 int32 FindLimit(LimitKind kind, Oid database, uint64 key);
 /* Makes the entry when it is missing; kNone: the table is full. */
 int32 NeedTaskDatabase(Oid database);
-int32 NeedTaskPair(int32 database, Oid role);
+/* wakes: pairs all whose items are parked may be given up for it; nullptr: they may not. */
+int32 NeedTaskPair(int32 database, Oid role, WakeSet *wakes);
 int32 NeedLimit(LimitKind kind, int32 database, uint64 key);
 constexpr uint64
 QueueKey(int32 queue)

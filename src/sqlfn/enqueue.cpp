@@ -102,7 +102,7 @@ ReadEnqueue(FunctionCallInfo fcinfo)
 	form.priority = PG_ARGISNULL(kArgPriority) ? 0 : PG_GETARG_INT32(kArgPriority);
 	form.run_at = ReadTime(fcinfo, kArgRunAt, "run_at", GetCurrentTransactionStartTimestamp());
 	form.expires_at = ReadExpiry(fcinfo, form.run_at);
-	form.max_attempts = ReadCount(fcinfo, kArgMaxAttempts, "max_attempts", 0, 1);
+	form.max_attempts = ReadMaxAttempts(fcinfo, kArgMaxAttempts);
 	form.retry_delay_ms = ReadInterval(fcinfo, kArgRetryDelay, "retry_delay", kDefaultRetryDelayMs);
 	form.timeout_ms = ReadTimeout(fcinfo, kArgTimeout);
 	form.history = ReadHistory(fcinfo, kArgHistory);

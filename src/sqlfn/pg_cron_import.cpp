@@ -71,7 +71,50 @@ struct CronImport
 
 /* --- pg_cron --------------------------------------------------------------------------------------------- */
 
-/* The OID of pg_cron's own cron.job. 42P01 where this is not pg_cron's database. */
+/* 42501 unless it is as pg_cron makes it: its owner could put whatever he likes in place of the jobs. */
+static void
+CheckJobTable(Oid table)
+{
+	const HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(table));
+
+	if (!HeapTupleIsValid(tuple))
+		elog(ERROR, "cache lookup failed for relation %u", table);
+
+	const FormData_pg_class form = *reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+
+	ReleaseSysCache(tuple);
+	if (form.relkind != RELKIND_RELATION)
+		ereport(ERROR, (errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+						errmsg("the jobs of pg_cron cannot be imported"),
+						errdetail("cron.job is not a table.")));
+	if (!superuser_arg(form.relowner))
+		ereport(ERROR,
+				(errcode(ERRCODE_INSUFFICIENT_PRIVILEGE),
+				 errmsg("the jobs of pg_cron cannot be imported"),
+				 errdetail("The owner of table cron.job, \"%s\", is not a superuser.",
+						   GetUserNameFromId(form.relowner, false))));
+}
+
+/* Where its jobs are to be found. */
+static void
+HintAtHome(const char *here)
+{
+	const char *const home = GetConfigOption("cron.database_name", true, false);
+
+	if (home == nullptr || *home == '\0')
+		errhint("Its jobs stand in one database, which cron.database_name names: call "
+				"import_pg_cron() there.");
+	else if (strcmp(home, here) == 0)
+		errhint(
+			"cron.database_name names this database: CREATE EXTENSION pg_cron makes it hold the "
+			"jobs.");
+	else
+		errhint("Its jobs stand in database \"%s\" (cron.database_name): call import_pg_cron() "
+				"there.",
+				home);
+}
+
+/* The OID of pg_cron's own cron.job. 42P01 where this is not pg_cron's database; 42501: not to be trusted. */
 static Oid
 FindJobTable()
 {
@@ -81,18 +124,15 @@ FindJobTable()
 
 	if (OidIsValid(extension) && OidIsValid(table) &&
 		getExtensionOfObject(RelationRelationId, table) == extension)
+	{
+		CheckJobTable(table);
 		return table;
+	}
 
-	const char *const home = GetConfigOption("cron.database_name", true, false);
+	const char *const here = get_database_name(MyDatabaseId);
 
 	ereport(ERROR, (errcode(ERRCODE_UNDEFINED_TABLE),
-					errmsg("pg_cron is not installed in database \"%s\"", get_database_name(MyDatabaseId)),
-					home != nullptr && *home != '\0'
-						? errhint("Its jobs stand in database \"%s\" (cron.database_name): call "
-								  "import_pg_cron() there.",
-								  home)
-						: errhint("Its jobs stand in one database, which cron.database_name names: call "
-								  "import_pg_cron() there.")));
+					errmsg("pg_cron is not installed in database \"%s\"", here), HintAtHome(here)));
 	return InvalidOid;
 }
 

@@ -145,7 +145,9 @@ DropQueue(const char *name)
 		ereport(ERROR,
 				(errcode(ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST),
 				 errmsg("queue \"%s\" cannot be dropped while it is in use", name),
-				 errdetail(INT64_FORMAT " unfinished tasks and schedules are in it.", users),
+				 errdetail_plural(INT64_FORMAT " unfinished task or schedule is in it.",
+								  INT64_FORMAT " unfinished tasks and schedules are in it.",
+								  static_cast<unsigned long>(users), users),
 				 errhint("Let them finish or cancel them, and drop or alter the schedules.")));
 }
 

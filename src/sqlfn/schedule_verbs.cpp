@@ -177,7 +177,7 @@ ReadOption(FunctionCallInfo fcinfo, int n, ScheduleDefinition *definition)
 			definition->priority = PG_ARGISNULL(kPriority) ? 0 : PG_GETARG_INT32(kPriority);
 			break;
 		case kMaxAttempts:
-			definition->max_attempts = ReadCount(fcinfo, kMaxAttempts, "max_attempts", 0, 1);
+			definition->max_attempts = ReadMaxAttempts(fcinfo, kMaxAttempts);
 			break;
 		case kRetryDelay:
 			definition->retry_delay_ms =

@@ -243,6 +243,9 @@ ReadErrorWhenFull(FunctionCallInfo fcinfo, int n)
 
 /* Keys stand in an index: a page has room for a few of them. */
 static constexpr Size kLongestKey = 1024;
+/* Each is looked at and locked by the session that enqueues. */
+static constexpr int kMostTaskIds = 1000;
+static constexpr int32 kMostAttempts = 1000;
 
 int64
 ReadTaskId(FunctionCallInfo fcinfo, int n)
@@ -270,6 +273,12 @@ ReadTaskIds(FunctionCallInfo fcinfo, int n, const char *argument, int *count)
 						errmsg("argument \"%s\" must be a one-dimensional array", argument)));
 	deconstruct_array(array, INT8OID, sizeof(int64), FLOAT8PASSBYVAL, TYPALIGN_DOUBLE, &elements,
 					  &nulls, count);
+	if (*count > kMostTaskIds)
+		ereport(ERROR, (errcode(ERRCODE_TOO_MANY_ARGUMENTS),
+						errmsg("argument \"%s\" has too many tasks", argument),
+						errdetail("It has %d, the limit is %d.", *count, kMostTaskIds),
+						errhint("Let tasks in between wait for some of them each, and wait for "
+								"those.")));
 
 	auto *ids = static_cast<int64 *>(palloc(static_cast<Size>(*count) * sizeof(int64)));
 
@@ -345,6 +354,18 @@ ReadCount(FunctionCallInfo fcinfo, int n, const char *argument, int32 otherwise,
 		ereport(ERROR,
 				(errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 				 errmsg("argument \"%s\" must be at least %d, not %d", argument, least, value)));
+	return value;
+}
+
+int32
+ReadMaxAttempts(FunctionCallInfo fcinfo, int n)
+{
+	const int32 value = ReadCount(fcinfo, n, "max_attempts", 0, 1);
+
+	if (value > kMostAttempts)
+		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
+						errmsg("argument \"max_attempts\" must be at most %d, not %d", kMostAttempts,
+							   value)));
 	return value;
 }
 

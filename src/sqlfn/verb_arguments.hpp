@@ -58,7 +58,10 @@ bool ReadFlag(FunctionCallInfo fcinfo, int n);
 
 /* A task's id; NULL: 22004. */
 int64 ReadTaskId(FunctionCallInfo fcinfo, int n);
-/* bigint[], sorted, each once; nullptr and *count 0 for none. 22004 nulls in it, 2202E more than one dimension. */
+/*
+ * bigint[], sorted, each once; nullptr and *count 0 for none. 22004 nulls in it, 2202E more than one dimension,
+ * 54023 more than 1000.
+ */
 int64 *ReadTaskIds(FunctionCallInfo fcinfo, int n, const char *argument, int *count);
 /* The `args` and `settings` to be stored, after ReadArgs and ReadSettings have checked them; '{}' for NULL. */
 Datum ReadArgsToStore(FunctionCallInfo fcinfo, int n);
@@ -69,6 +72,8 @@ const char *ReadQueueName(FunctionCallInfo fcinfo, int n);
 const char *ReadKey(FunctionCallInfo fcinfo, int n, const char *argument);
 /* int; NULL: otherwise. 22023 below `least`. */
 int32 ReadCount(FunctionCallInfo fcinfo, int n, const char *argument, int32 otherwise, int32 least);
+/* The `max_attempts` of a task; NULL: 0. 22023 below 1 and above 1000. */
+int32 ReadMaxAttempts(FunctionCallInfo fcinfo, int n);
 /* timestamptz; NULL: otherwise. 22023 for an infinite one. */
 TimestampTz ReadTime(FunctionCallInfo fcinfo, int n, const char *argument, TimestampTz otherwise);
 /* 'all', 'errors', 'off' as the letter that is stored; NULL: worker_pool.history. Else 22023. */

@@ -45,6 +45,17 @@ TEST(Retry, ASerializationFailureIsTriedAtOnceButNotForEver)
 	EXPECT_TRUE(DecideRetry(3, 3, 5000, true, kMiddle).final);
 }
 
+TEST(Retry, ASerializationFailureThatStaysPauses)
+{
+	EXPECT_EQ(DecideRetry(10, 1000, 5000, true, kMiddle).delay_ms, 0);
+	EXPECT_EQ(DecideRetry(11, 1000, 5000, true, 0.0).delay_ms, 1000);
+	EXPECT_EQ(DecideRetry(11, 1000, 5000, true, kMiddle).delay_ms, 1100);
+	EXPECT_EQ(DecideRetry(999, 1000, 0, true, 1.0).delay_ms, 1200);
+	EXPECT_EQ(DecideRetry(11, 1000, 5000, true, std::numeric_limits<double>::quiet_NaN()).delay_ms,
+			  1000);
+	EXPECT_TRUE(DecideRetry(1000, 1000, 5000, true, kMiddle).final);
+}
+
 TEST(Retry, TheDelayDoublesUpToAnHour)
 {
 	EXPECT_EQ(Delay(1, 5000), 5000);
