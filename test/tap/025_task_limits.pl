@@ -71,7 +71,8 @@ is($pool->sql('select count(*) from (select (-priority, id) < lag((-priority, id
 	0, 'in order: priority, due time, id') or diag($pool->sql('select * from (select *, (-priority, id) < lag((-priority, id)) over (order by n) as wrong from effect) o where wrong order by n limit 5', db => 'flood'));
 $pool->configure('worker_pool.max_workers_per_database' => 0);
 
-# Two roles; the second has few, and the first a flood.
+# Two roles; the second has few, and the first a flood, which takes about a second.
+$pool->configure('worker_pool.fairness_interval' => '50ms');
 $pool->sql('truncate effect', db => 'flood');
 $pool->sql('select worker_pool.pause()', db => 'flood');
 flood(36_000, user => 'alice');
@@ -79,6 +80,7 @@ flood(200, user => 'bob');
 $pool->sql('select worker_pool.resume()', db => 'flood');
 $pool->becomes_ok(q{(select count(*) = 200 from effect where who = 'bob')}, 'a role with few tasks gets its turn', db => 'flood');
 cmp_ok($pool->sql(q{select count(*) from worker_pool.tasks where owner = 'alice'}, db => 'flood'), '>', 0, 'while the flood of another runs');
+$pool->configure('worker_pool.fairness_interval' => '1s');
 $pool->becomes_ok('not exists (select from worker_pool.tasks)', 'which ends, too', db => 'flood', limit => 40);
 is($pool->sql('select count(*) || $$,$$ || count(distinct id) from effect', db => 'flood'), '36200,36200', 'each once');
 
