@@ -49,7 +49,7 @@ static HTAB *task_failures = nullptr; /* for lasting reasons; of no concern to c
 static constexpr int64 kFirstDelayMs = 100;
 static constexpr int64 kMaxDelayMs = 5000;
 static constexpr int64 kFirstTaskDelayMs = 1000;
-static constexpr int64 kMaxTaskDelayMs = 60 * 1000;
+static constexpr int64 kMaxTaskDelayMs = int64{60} * 1000;
 
 void
 InitStarts(MemoryContext context)
