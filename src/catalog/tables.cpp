@@ -80,6 +80,7 @@ struct Known
 	bool there;
 	bool has_identity;
 	pg_uuid_t identity;
+	Oid extension;
 	Oid tables[kTableCount];
 	Oid indexes[kIndexCount];
 	Oid sequences[kSequenceCount];
@@ -229,6 +230,7 @@ LookAgain()
 
 	found.there =
 		OidIsValid(extension.oid) && extension.served && FindMembers(extension.oid, &found);
+	found.extension = extension.oid;
 	found.looked = found.version = changes == before;
 	known = found;
 }
@@ -254,6 +256,19 @@ HasTables()
 	return known.there;
 }
 
+/*
+ * DROP EXTENSION locks the extension first and its tables after that, in an order that nobody can follow: whoever
+ * opens several of them would meet it halfway, in a deadlock. Behind this lock we come before all of it, or after.
+ */
+static bool
+LockExtension()
+{
+	if (!HasTables())
+		return false;
+	LockDatabaseObject(ExtensionRelationId, known.extension, 0, AccessShareLock);
+	return HasTables();
+}
+
 Relation
 TryOpenTable(Table table, LOCKMODE mode)
 {
@@ -261,7 +276,7 @@ TryOpenTable(Table table, LOCKMODE mode)
 
 	for (;;)
 	{
-		if (!HasTables())
+		if (!LockExtension())
 			return nullptr;
 
 		const Oid oid = known.tables[number];
