@@ -31,8 +31,9 @@ enum class Table : uint8
 	kHistory,
 	kQueue,
 	kSchedule,
+	kService,
 };
-inline constexpr int kTableCount = 7;
+inline constexpr int kTableCount = 8;
 
 enum class Index : uint8
 {
@@ -48,14 +49,17 @@ enum class Index : uint8
 	kQueueName,
 	kScheduleId,
 	kScheduleName,
+	kServiceId,
+	kServiceName,
 };
-inline constexpr int kIndexCount = 12;
+inline constexpr int kIndexCount = 14;
 
 enum class Sequence : uint8
 {
 	kTaskId,
 	kScheduleId,
 	kQueueId,
+	kServiceId,
 };
 
 /*

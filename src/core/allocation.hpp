@@ -26,10 +26,11 @@ struct SlotView
 	std::uint32_t role;
 	std::uint64_t fresh_id; /* not 0: a pair of its own, for one command */
 	SlotState state;
-	SlotKind kind;		   /* kTask: it counts among the slots that tasks hold, unless it is idle */
+	SlotKind kind;		   /* IsShared(): it counts among the slots that tasks hold, unless it is idle */
 	bool give_way;		   /* already asked to leave after its command */
 	std::int64_t since_us; /* when it came into its state */
 	bool taking = false;   /* it runs for tasks and has none at the moment: about to take one */
+	bool resident = false; /* it never ends by itself: asked for nothing */
 };
 
 /*

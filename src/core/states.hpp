@@ -42,6 +42,38 @@ enum class SlotKind : std::uint8_t
 	kCommand,
 	kVisit, /* a short look into a database: is the extension there, which version, what is due */
 	kTask,	/* started for tasks, or runs them: counts against what reserved_workers leaves */
+	kService, /* the process of one service: counts likewise while it runs */
+	kLease,	  /* an own background worker of another extension: counts likewise, always running */
+};
+
+/* Does a slot of that kind, while it is not idle, count against what reserved_workers leaves? */
+constexpr bool
+IsShared(SlotKind kind)
+{
+	return kind == SlotKind::kTask || kind == SlotKind::kService || kind == SlotKind::kLease;
+}
+
+/* Of a service; shmem/service_table.hpp has the diagram. */
+enum class ServiceState : std::uint8_t
+{
+	kStopped,	  /* not wanted; its process may still be leaving */
+	kStarting,	  /* wanted: waits for a slot, or its process is coming up */
+	kRunning,	  /* a cycle, or its resident main, runs */
+	kWaiting,	  /* between two cycles, with a process or without */
+	kBackingOff,  /* after a failure, a crash or a failed start, likewise */
+	kQuarantined, /* three crashes or overruns in a row */
+};
+inline constexpr std::size_t kServiceStateCount = 6;
+
+/* [from][to]: from and to itself is no move. */
+inline constexpr bool kServiceMoves[kServiceStateCount][kServiceStateCount] = {
+	/* from \ to:      stopped starting running waiting backing quarantined */
+	/* kStopped */ {false, true, false, false, false, true},
+	/* kStarting */ {true, false, true, true, true, true},
+	/* kRunning */ {true, true, false, true, true, true},
+	/* kWaiting */ {true, true, true, false, true, true},
+	/* kBackingOff */ {true, true, true, true, false, true},
+	/* kQuarantined */ {true, true, false, false, false, false},
 };
 
 /* Why a running command was asked to stop; decides the state and error of one that ends by it. */
@@ -80,6 +112,12 @@ constexpr bool
 IsLegalMove(SlotState from, SlotState to)
 {
 	return kSlotMoves[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
+}
+
+constexpr bool
+IsLegalMove(ServiceState from, ServiceState to)
+{
+	return kServiceMoves[static_cast<std::size_t>(from)][static_cast<std::size_t>(to)];
 }
 
 constexpr bool
@@ -150,6 +188,31 @@ SlotKindName(SlotKind kind)
 			return "visit";
 		case SlotKind::kTask:
 			return "task";
+		case SlotKind::kService:
+			return "service";
+		case SlotKind::kLease:
+			return "lease";
+	}
+	return "?";
+}
+
+constexpr const char *
+ServiceStateName(ServiceState state)
+{
+	switch (state)
+	{
+		case ServiceState::kStopped:
+			return "stopped";
+		case ServiceState::kStarting:
+			return "starting";
+		case ServiceState::kRunning:
+			return "running";
+		case ServiceState::kWaiting:
+			return "waiting";
+		case ServiceState::kBackingOff:
+			return "backing off";
+		case ServiceState::kQuarantined:
+			return "quarantined";
 	}
 	return "?";
 }

@@ -76,6 +76,20 @@ void AddTaskDemands(Sight *sight, TimestampTz now);
  */
 TimestampTz CompleteTaskDemands(const Sight &sight, TimestampTz now);
 
+/* --- launcher_services.cpp: what services want ---------------------------------------------------------------- */
+
+/*
+ * Looks after the processes of services that are to leave or have overrun their time: SIGINT, SIGTERM, a WARNING;
+ * logs what has happened to services since the last look (one WARNING an episode, one at quarantine). Returns the
+ * next time to look.
+ */
+TimestampTz TendServices(TimestampTz now);
+/*
+ * Pool lock held exclusively: adds services that are due to the demands (kind kService, one worker each, oldest_us = when it
+ * was due). Returns the next time at which one is due.
+ */
+TimestampTz AddServiceDemands(Sight *sight, TimestampTz now);
+
 /* --- launcher_visits.cpp: which databases are there, and which want a look --------------------------------- */
 
 /* Notes every connectable database that is no template, so that it will be visited once. */

@@ -59,12 +59,18 @@ struct PoolRoot
 	 * then are claimed alone until each has run once (careful mode). Written once, by the postmaster.
 	 */
 	bool careful;
-	int task_slots; /* slots of kind kTask that are starting, assigned or running; slots.cpp, under the lock */
+	int task_slots; /* slots of tasks, services and leases that are starting, assigned or running; slots.cpp, under the lock */
 	/*
 	 * Tasks of some pair wait for room among task_slots: an idle worker turns to tasks only with the launcher's
 	 * permission (WorkerSlot.task_permit), so that room goes to who waits longest. Launcher, under the lock.
 	 */
 	bool tasks_contended;
+
+	uint64 next_service_serial; /* service_table.cpp */
+	int services_used;			/* length of the used prefix of the service table; service_table.cpp */
+	int services_full;			/* rows that found no room since it last had some; service_table.cpp */
+	ConditionVariable service_changed; /* whoever waits for a service sleeps here; broadcast without the lock */
+	pg_atomic_uint32 service_waiters;
 
 	int launcher_proc; /* PGPROC index, kNone when no launcher lives */
 	pid_t launcher_pid;

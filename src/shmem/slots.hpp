@@ -10,7 +10,8 @@
  *								session: idle -> assigned; DDL session: idle -> stopping
  *								worker: all else on its own slot; exit callback: -> free
  *	command						session with idle -> assigned; worker
- *	give_way, task_permit		launcher; task_permit is used up by StartTasks
+ *	give_way, task_permit		launcher; task_permit is used up by StartTasks, StartServiceCycle
+ *	service						launcher, with free -> starting; cleared when the slot is freed
  *	cancel_*, terminate_*		stop_worker's session, DDL session; terminate_sent: launcher
  *	start_error					the worker that cannot start (log hook), read and cleared by the launcher
  *
@@ -38,6 +39,7 @@ struct WorkerSlot
 	PairKey target;
 	int pair;	 /* index of its pair; kNone when free */
 	int command; /* index of the record it runs or was assigned; kNone otherwise */
+	int service; /* kService: index of its entry (service_table.hpp); kNone otherwise */
 
 	pid_t pid; /* 0 until the handshake */
 	int proc;  /* PGPROC index; kNone until the handshake */
@@ -152,6 +154,25 @@ AfterCommand TaskDone(int index, bool may_continue);
 AfterCommand TasksOver(int index);
 /* SignalCommand for the task `task_id` of the current database; false when the slot does not run it any more. */
 bool SignalTask(int slot, int64 task_id, StopReason reason, TimestampTz terminate_at);
+/* --- services and leases ------------------------------------------------------------------------------------ */
+
+/* idle -> running for the slot's own service, which is due; false as StartTasks (or it is on its way out). */
+bool StartServiceCycle(int index);
+/* running -> idle between two cycles, or -> stopping (kExit) where it is to give way or may_continue is false. */
+AfterCommand ServiceOver(int index, bool may_continue);
+/*
+ * SIGINT (or SIGTERM) to the process of a running service, under the lock; a process that is not running any more gets
+ * nothing.
+ */
+void SignalService(int index, bool terminate);
+/*
+ * A slot for another extension's own background worker, held by this process until that one attaches: free -> starting ->
+ * running, kind kLease. kNone: none is free, or they have all that they may have (leases.hpp asks idle workers to go).
+ */
+int TakeLease(const char *name, TimestampTz now);
+/* The slot of that generation is this process's from now on. False: it is not a lease (any more). */
+bool AttachLease(int index, uint64 generation);
+
 /* Id of the command or task that the slot runs; 0 = none. Command ids are above all task ids. */
 uint64 WorkId(const WorkerSlot &slot);
 

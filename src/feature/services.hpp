@@ -1,0 +1,62 @@
+/*
+ * services.hpp
+ *	  What sessions do with services: define, change, drop, start, stop, wait. All changes are to the row, and
+ *	  reach memory and processes when the transaction commits (service_wake.hpp); nothing here waits but WaitForService.
+ */
+#pragma once
+
+#include "catalog/service_row.hpp"
+
+namespace worker_pool
+{
+
+/* Resolved and checked by the caller: rights, syntax, entry point. */
+struct ServiceRequest
+{
+	const char *name;
+	const char *command;	 /* one of these two */
+	const char *entry_point;
+	Datum config;	/* jsonb */
+	Datum settings; /* jsonb */
+	int64 every_ms;
+	int64 timeout_ms;
+	Oid owner;
+	Oid run_as;
+	bool active;
+	char run_on; /* p(rimary), a(ny) */
+};
+
+/*
+ * Stores it and returns its id. 42710 where the name is taken, unless if_not_exists: then the id of that one, with a
+ * NOTICE. 53400 where memory has no room, or the role owns too many.
+ */
+int64 DefineService(const ServiceRequest &request, bool if_not_exists);
+
+/* A row that this transaction has locked, with its table open. */
+struct HeldService
+{
+	Relation relation;
+	HeapTuple tuple; /* detoasted */
+	FormService form;
+	ServiceRequest request;
+};
+
+/* Locks the row. 42704 with the name; 42501 unless the caller owns it; 55000 foreign (adopt), unless for_drop. */
+HeldService HoldService(const char *name, bool for_drop);
+/* Stores what has changed; nothing: nothing is told. */
+void SaveService(const HeldService &held, const ServiceRequest &request);
+void RemoveService(const HeldService &held);
+/* start: also out of quarantine, and at once out of a back-off. False: there was nothing to do. */
+bool StartService(const HeldService &held);
+bool StopService(const HeldService &held);
+/* False: it is not active. */
+bool RestartService(const HeldService &held);
+
+/*
+ * Waits until the service is in that state (nullptr: any) and has begun and done `cycles` cycles since the call (0: any
+ * number), for timeout_ms at most (0: no limit). False: the time was over. 42704 unknown, or dropped meanwhile (unless
+ * for `stopped`: true); 55000 changed by this transaction, or in quarantine while waiting for something else.
+ */
+bool WaitForService(const char *name, const ServiceState *state, int64 cycles, int64 timeout_ms);
+
+} // namespace worker_pool

@@ -1,0 +1,217 @@
+/*
+ * service_table.hpp
+ *	  What memory knows of services: an entry for each one that should run or has run since the start, in the whole
+ *	  cluster. All under the pool lock, held exclusively unless a function says otherwise.
+ *
+ * The table worker_pool.service in each database is the truth of what a service *is*; the entry is the truth of
+ * how it *does*: state, process, cycles, failures. Only the quarantine, and crashes of the server, are kept in
+ * the row as well, since they must outlive shared memory.
+ *
+ *	field							written by
+ *	database .. any_server			PutService: at the end of the transaction that changed the row
+ *									(service_wake.hpp), or a visit that read it
+ *	resident, unconnected			the process, once it has loaded the entry point
+ *	config, config_version			a visit, for a service whose process has no database
+ *	state							the functions below, each named after what has happened
+ *	slot							launcher (reserved); cleared by ServiceGone
+ *	cycles_*, failures, trouble		the process; ServiceGone
+ *	store							ServiceGone, ServiceOverran: a visit is to write the quarantine down; cleared by it
+ *	*_warned						launcher
+ *
+ * The states, and who moves them:
+ *
+ *	               wanted                    ServiceReserved            ServiceBegins
+ *	  stopped ----------------> starting --------------------> starting -----------------> running
+ *	     ^                         ^    (no slot)     (with a slot)                         |  |  ServiceEnds
+ *	     | not wanted, and         |                                                        |  v
+ *	     | the process is gone     +---- restart, start_service ----- waiting <-------------+  +--> backing off
+ *	     |                                                            (process or not)          (process or not)
+ *	     +--------- from every state                    ServiceGone, unasked: backing off, or, the third in a row,
+ *	                                                    quarantined
+ *
+ * "With a slot" means entry.slot is not kNone. A waiting service keeps its process, idle in its slot, until
+ * somebody else needs that: then it is reserved anew when it is due. At most one entry of a (database, name) has
+ * a slot: a service that was dropped and made anew waits until the old process is gone (CanStart).
+ *
+ * Identity: index and serial; a process that finds another serial has outlived its service. The pair of its slot is
+ * {database, role, ServicePair(serial)}: no command is ever handed to it.
+ */
+#pragma once
+
+#include "shmem/slots.hpp"
+
+namespace worker_pool
+{
+
+/* The longest text of an entry point, with its end. */
+inline constexpr int kEntryPointSize = 2 * NAMEDATALEN;
+/* Crashes or overruns in a row that bring a service into quarantine. */
+inline constexpr int kMostCrashes = 3;
+/* As long as a service that is asked to stop is left alone: then SIGINT, then SIGTERM, then a WARNING. */
+inline constexpr int64 kStopCancelMs = 5000;
+inline constexpr int64 kStopTerminateMs = 10000;
+inline constexpr int64 kStopWarnMs = 15000;
+
+/* What a session or visit knows of a row. */
+struct ServiceSpec
+{
+	int64 id;
+	Oid database;
+	Oid owner;
+	Oid run_as;
+	char name[NAMEDATALEN];
+	char entry_point[kEntryPointSize]; /* '' for a command */
+	int64 every_ms;
+	int32 crashes;	 /* of the server, as the row says */
+	uint64 run_epoch; /* of the last careful start, as the row says */
+	bool wanted;	 /* active, not in quarantine, of this database */
+	bool quarantined;
+	bool any_server; /* run_on any */
+	uint64 order;	 /* NextPushOrder() while the row was locked; 0: read without that */
+};
+
+/* How soon a change reaches a process that is there. */
+enum class ServiceChange : uint8
+{
+	kReload,	 /* the next cycle reads the row; a resident main is woken */
+	kAfterCycle, /* another process is to run it: this one leaves after its cycle; a resident main is asked to */
+	kNow,		 /* restart_service: as stop_service, then start_service */
+	kFresh,		 /* start_service, create_service: what went wrong before is forgotten, due at once */
+};
+
+struct ServiceEntry
+{
+	uint64 serial; /* 0 = unused */
+	int64 id;
+	Oid database;
+	Oid owner;
+	Oid run_as;
+	char name[NAMEDATALEN];
+	char entry_point[kEntryPointSize];
+	int64 every_ms;
+	uint64 order;	/* of the last change that was taken over */
+	uint64 version; /* counts changes; a process compares */
+	bool wanted;
+	bool any_server;
+	bool seen;		/* by the load that is under way */
+	bool resident;
+	bool unconnected;
+	bool config_refused;		/* an unconnected one: the visit did not give it a config; trouble tells why */
+	dsa_pointer config;			/* unconnected: json text */
+	uint64 config_version;		/* of it; 0 = never */
+	bool config_wanted;			/* a visit is to bring it */
+
+	ServiceState state;
+	TimestampTz state_changed_at;
+	int slot; /* kNone: no process, and none on its way */
+	uint64 slot_generation;
+	ServiceChange leave_how;
+	bool leave;				   /* the process is to leave: see leave_how */
+	TimestampTz leave_since;   /* when it was told; 0 = it was not */
+	bool signalled_cancel;	   /* launcher: SIGINT was sent for it */
+	bool leave_warned;		   /* launcher: "does not stop" was logged */
+	TimestampTz next_start;	   /* starting, waiting, backing off: not before */
+	TimestampTz begun_at;	   /* of the last cycle */
+	TimestampTz deadline;	   /* running: its timeout, DT_NOEND = none; for the launcher's WARNING only */
+	bool overrun_warned;	   /* launcher: "does not react to its timeout" was logged */
+	bool suspect;			   /* careful: not known yet whether it brings the server down */
+	bool careful;			   /* it holds the careful limit (ready.hpp) */
+
+	uint64 cycles_begun;
+	uint64 cycles_done;
+	uint64 restarts; /* processes after a crash, an overrun, a failed start or restart_service */
+	int failures;	 /* in a row */
+	int crashes;	 /* and overruns, in a row */
+	int backoff_step;
+	TimestampTz last_failure_at;
+	uint64 authority_seen; /* of the last start that failed: another value is a reason to try at once */
+	bool start_failed;
+	bool warned;	  /* the WARNING of this episode was logged */
+	bool quarantine_warned;
+	bool store;		  /* the quarantine is to be written down */
+	BriefError trouble; /* last error; sqlstate 0 = none */
+};
+
+static_assert(std::is_standard_layout_v<ServiceEntry> && std::is_trivially_copyable_v<ServiceEntry>);
+
+Size ServiceMemorySize();
+void InitServices(char *memory, bool found);
+/* How many there is room for: twice max_databases. */
+int ServiceCapacity();
+/* Entries 0 .. ServiceCount()-1, unused ones among them. Shared lock suffices. */
+int ServiceCount();
+ServiceEntry &ServiceAt(int index);
+/* kNone where there is none. Shared lock suffices. */
+int FindService(Oid database, int64 id);
+/* The fresh_id of its pair; the entry of a slot whose target has it. */
+uint64 ServicePair(uint64 serial);
+bool IsServicePair(uint64 fresh_id);
+/* The entry whose process is, or is to be, in that slot; kNone. Shared lock suffices. */
+int ServiceOfSlot(int slot);
+
+/* --- what should run --------------------------------------------------------------------------------------- */
+
+/*
+ * Takes a row over: makes the entry or changes it, tells the process. An older order than the entry's is left out.
+ * False: there is no room (nothing was changed). Sets latches and sends SIGINT to a command's process; the
+ * caller wakes the launcher and whoever waits (WakeServiceWaiters).
+ */
+bool PutService(const ServiceSpec &spec, ServiceChange how, TimestampTz now);
+/* The row is gone. The entry goes when the process has. order as ServiceSpec. */
+void DropServiceEntry(Oid database, int64 id, uint64 order, TimestampTz now);
+/* The extension, or the database, is gone: all of its entries. */
+void ForgetServices(Oid database, TimestampTz now);
+/*
+ * A visit reads the whole table: BeginServiceLoad, PutService for each row (kReload: what is known stays; spec.order 0),
+ * EndServiceLoad, which drops entries that the load has not seen and that were there when it began.
+ */
+void BeginServiceLoad(Oid database);
+void EndServiceLoad(Oid database, TimestampTz now);
+/* A row that the load read and memory had no room for, or a change that found none: a WARNING once an hour. */
+bool ServiceTableIsFull();
+
+/* Has its process to leave, at once or after its cycle? Shared lock suffices, or, in the process itself, none. */
+bool MustLeave(const ServiceEntry &entry);
+
+/* --- what happens to it -------------------------------------------------------------------------------------- */
+
+/*
+ * Should a process be started (or the idle one be woken): wanted, due, not closed, no other process of that
+ * (database, name), for this server (in_recovery: any_server only), resident within limits, its config there?
+ * *next: when to ask again, if time alone changes the answer. Shared lock suffices.
+ */
+bool CanStart(const ServiceEntry &entry, bool in_recovery, TimestampTz now, TimestampTz *next);
+/* How many slots resident mains and leases may hold: all that tasks and services may have but one. */
+int ResidentLimit();
+/* How many they hold. Shared lock suffices. */
+int ResidentCount();
+
+/* Launcher, with ReserveSlot: a process is on its way. */
+void ServiceReserved(int index, int slot);
+/*
+ * Its process, in running state of the slot: a cycle (or main) begins. False: it is not to run any more, or not
+ * yet (nothing was changed). deadline: DT_NOEND = none.
+ */
+bool ServiceBegins(int index, TimestampTz deadline);
+/* The cycle succeeded; next: when the following one is due. Clears failures and crashes in a row. */
+void ServiceSucceeded(int index, TimestampTz next, TimestampTz now);
+/* main has done a round: as ServiceSucceeded, but stays running. */
+void ServiceRound(int index, TimestampTz now);
+/* The cycle failed with that error, or its timeout ended it (overran). State backing off, or quarantined. */
+void ServiceFailed(int index, const BriefError &error, bool overran, TimestampTz now);
+/* The cycle was ended because it is to leave: it counts as nothing. */
+void ServiceInterrupted(int index, TimestampTz now);
+/*
+ * Its process is gone, or never came; with FreeSlot, in the same lock hold. asked: it was told to leave, or had
+ * nothing to do (a turn for others); else a crash, with the reason if there is one.
+ */
+void ServiceGone(int index, bool asked, const BriefError *reason, TimestampTz now);
+/* Its process could not be started: no crash, but a failure; backing off. */
+void ServiceNotStarted(int index, const BriefError &error, TimestampTz now);
+
+/* --- sleepers -------------------------------------------------------------------------------------------------- */
+
+/* Broadcasts pool->service_changed, if anybody sleeps on it. Without the lock. Never raises. */
+void WakeServiceWaiters();
+
+} // namespace worker_pool
