@@ -51,7 +51,7 @@ AS 'MODULE_PATHNAME', 'worker_pool_stop_worker';
 COMMENT ON FUNCTION worker_pool.stop_worker(pg_catalog.int8, pg_catalog."interval") IS
 'Stops a command and does not wait for its end: a queued one is cancelled before it starts, a running one is cancelled and, if it still runs after the grace period, its process is terminated (never killed). Returns whether there was something to stop: false for a command that is finished.
 
-id: what start_worker returned (42704 unknown, 22004 null).
+id: what start_worker returned (42704 unknown, 22004 null), or what enqueue returned: then as cancel_task; that of a service is refused (0A000, see stop_service).
 grace: time between cancel and terminate; NULL is 5 seconds, ''0'' terminates at once (22023 when negative or with months).
 
 Allowed to the owner, to members of the owner''s role and, where no superuser is involved, to members of pg_signal_backend (42501).';
@@ -186,19 +186,19 @@ CREATE VIEW worker_pool.workers AS
 COMMENT ON VIEW worker_pool.workers IS 'workers of the pool, one row for each slot in use';
 COMMENT ON COLUMN worker_pool.workers.slot IS 'number of the slot, from 0 to worker_pool.max_workers - 1';
 COMMENT ON COLUMN worker_pool.workers.pid IS 'process ID; NULL until the process has come up';
-COMMENT ON COLUMN worker_pool.workers.kind IS 'what the worker is for: command, task or visit';
+COMMENT ON COLUMN worker_pool.workers.kind IS 'what the worker is for: command, task, service, visit, or lease (a background worker of another extension)';
 COMMENT ON COLUMN worker_pool.workers.state IS 'starting, idle, running or stopping';
-COMMENT ON COLUMN worker_pool.workers.database IS 'database that the worker is connected to; NULL when it was dropped';
-COMMENT ON COLUMN worker_pool.workers.username IS 'role that the worker is connected as; NULL when it was dropped';
+COMMENT ON COLUMN worker_pool.workers.database IS 'database that the worker is connected to, or that its service belongs to; NULL when it was dropped, and for a lease';
+COMMENT ON COLUMN worker_pool.workers.username IS 'role that the worker is connected as; NULL when it was dropped, and for a lease';
 COMMENT ON COLUMN worker_pool.workers.command_id IS 'id of the command that it runs; NULL when none';
 COMMENT ON COLUMN worker_pool.workers.task_id IS 'id of the task that it runs, in its database; NULL when none';
-COMMENT ON COLUMN worker_pool.workers.service IS 'always NULL in this version';
-COMMENT ON COLUMN worker_pool.workers.name IS 'name that the command or task was given';
+COMMENT ON COLUMN worker_pool.workers.service IS 'name of the service whose process it is; NULL for other kinds';
+COMMENT ON COLUMN worker_pool.workers.name IS 'name that the command or task was given; name of the service, or of the lease';
 COMMENT ON COLUMN worker_pool.workers.command IS 'text of the command; NULL for those who may not see it';
 COMMENT ON COLUMN worker_pool.workers.started_at IS 'when its process came up';
 COMMENT ON COLUMN worker_pool.workers.state_changed_at IS 'when it entered its state, or began its command';
-COMMENT ON COLUMN worker_pool.workers.commands_done IS 'number of commands that the process has run to their end';
-COMMENT ON COLUMN worker_pool.workers.progress IS 'what the task reported by report_progress(), from 0 to 1; NULL when nothing';
+COMMENT ON COLUMN worker_pool.workers.commands_done IS 'number of commands, tasks and cycles that the process has run to their end';
+COMMENT ON COLUMN worker_pool.workers.progress IS 'what the task or service reported by report_progress(), from 0 to 1; NULL when nothing';
 COMMENT ON COLUMN worker_pool.workers.message IS 'message of the last report_progress(); NULL for those who may not see it';
 GRANT SELECT ON worker_pool.workers TO PUBLIC;
 
@@ -341,6 +341,7 @@ WHERE d.datname OPERATOR(pg_catalog.=) pg_catalog.current_database();
 CREATE SEQUENCE worker_pool.task_id_seq AS pg_catalog.int8;
 CREATE SEQUENCE worker_pool.schedule_id_seq AS pg_catalog.int8;
 CREATE SEQUENCE worker_pool.queue_id_seq AS pg_catalog.int4;
+CREATE SEQUENCE worker_pool.service_id_seq AS pg_catalog.int8;
 
 -- Unfinished tasks.
 CREATE TABLE worker_pool.task (
@@ -503,6 +504,33 @@ CREATE TABLE worker_pool.schedule (
 	CONSTRAINT schedule_name UNIQUE (name)
 );
 
+-- What a service is. How it does stands in memory, but for the quarantine and crashes of the server.
+CREATE TABLE worker_pool.service (
+	id pg_catalog.int8 NOT NULL,
+	every_ms pg_catalog.int8 NOT NULL,
+	timeout_ms pg_catalog.int8 NOT NULL,
+	created_at pg_catalog.timestamptz NOT NULL,
+	quarantined_at pg_catalog.timestamptz NOT NULL,
+	run_epoch pg_catalog.int8 NOT NULL,
+	installation pg_catalog.uuid NOT NULL,
+	database pg_catalog.oid NOT NULL,
+	owner pg_catalog.oid NOT NULL,
+	run_as pg_catalog.oid NOT NULL,
+	crashes pg_catalog.int4 NOT NULL,
+	active pg_catalog.bool NOT NULL,
+	run_on pg_catalog."char" NOT NULL,
+	name pg_catalog.text NOT NULL,
+	command pg_catalog.text,
+	entry_point pg_catalog.text,
+	config pg_catalog.jsonb NOT NULL,
+	settings pg_catalog.jsonb NOT NULL,
+	run_as_name pg_catalog.text NOT NULL,
+	owner_name pg_catalog.text NOT NULL,
+	quarantine_reason pg_catalog.text,
+	CONSTRAINT service_pkey PRIMARY KEY (id),
+	CONSTRAINT service_name UNIQUE (name)
+);
+
 CREATE FUNCTION worker_pool.note_rows()
 RETURNS pg_catalog.trigger
 LANGUAGE c
@@ -524,12 +552,17 @@ ALTER TABLE worker_pool.schedule ENABLE ALWAYS TRIGGER note_rows;
 CREATE TRIGGER note_rows BEFORE INSERT OR UPDATE ON worker_pool.queue
 FOR EACH ROW EXECUTE FUNCTION worker_pool.note_rows();
 ALTER TABLE worker_pool.queue ENABLE ALWAYS TRIGGER note_rows;
+CREATE TRIGGER note_rows BEFORE INSERT OR UPDATE ON worker_pool.service
+FOR EACH ROW EXECUTE FUNCTION worker_pool.note_rows();
+ALTER TABLE worker_pool.service ENABLE ALWAYS TRIGGER note_rows;
 
--- pg_dump carries schedules and queues, not tasks, history or the identity.
+-- pg_dump carries schedules, services and queues, not tasks, history or the identity.
 SELECT pg_catalog.pg_extension_config_dump('worker_pool.queue', '');
 SELECT pg_catalog.pg_extension_config_dump('worker_pool.queue_id_seq', '');
 SELECT pg_catalog.pg_extension_config_dump('worker_pool.schedule', '');
 SELECT pg_catalog.pg_extension_config_dump('worker_pool.schedule_id_seq', '');
+SELECT pg_catalog.pg_extension_config_dump('worker_pool.service', '');
+SELECT pg_catalog.pg_extension_config_dump('worker_pool.service_id_seq', '');
 
 -- Tasks
 --
@@ -655,7 +688,7 @@ LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'worker_pool_report_progress';
 
 COMMENT ON FUNCTION worker_pool.report_progress(pg_catalog.float4, pg_catalog.text) IS
-'Called by a task: shows how far it is, at once, in worker_pool.workers and worker_pool.tasks. Does nothing outside of tasks.
+'Called by a task or service: shows how far it is, at once, in worker_pool.workers and, for a task, in worker_pool.tasks. Does nothing elsewhere.
 
 fraction: from 0 to 1 (22023); NULL shows none.
 message: cut to 127 bytes; NULL shows none.';
@@ -764,7 +797,7 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'worker_pool_adopt';
 
 COMMENT ON FUNCTION worker_pool.adopt() IS
-'Makes tasks, schedules and queues that came by CREATE DATABASE ... TEMPLATE, dump and restore or logical replication this database''s own, at commit: until then they do not run. Roles are found anew by their names; rows whose role does not exist stay as they are. Returns the number of rows.
+'Makes tasks, schedules, services and queues that came by CREATE DATABASE ... TEMPLATE, dump and restore or logical replication this database''s own, at commit: until then they do not run. Roles are found anew by their names; rows whose role does not exist stay as they are. Returns the number of rows.
 
 Only for the owner of the database and superusers (42501). Make sure that the database they came from does not run them as well. Errors besides: 25006 read-only transaction; 55000 as enqueue.';
 
@@ -774,9 +807,9 @@ LANGUAGE c VOLATILE PARALLEL UNSAFE
 AS 'MODULE_PATHNAME', 'worker_pool_rescan';
 
 COMMENT ON FUNCTION worker_pool.rescan() IS
-'Has the pool read the tasks, schedules and queues of this database again, now and at the end of the transaction. Never needed unless rows were written with triggers disabled.
+'Has the pool read the tasks, schedules, services and queues of this database again, now and at the end of the transaction. Never needed unless rows were written with triggers disabled; and on a standby server, to let it know of services that the primary has made or changed since it looked last.
 
-Only for the owner of the database and superusers (42501). Errors besides: 55000 as enqueue.';
+Only for the owner of the database and superusers (42501). Errors besides: 55000 extension not installed in this database, worker_pool not preloaded.';
 
 -- Schedules
 
@@ -920,6 +953,145 @@ A row a job: name is that of the schedule (pg_cron_<jobid> for a job without one
 A schedule keeps the job''s text, cron.timezone (GMT), user (who becomes its owner) and whether it is active; it runs one at a time with others waiting (overlap => queue; skip for rates), makes up for nothing (missed => skip) and retries nothing (max_attempts => 1). A single CALL or DO runs as a top-level statement and may commit.
 
 Needs the right to run commands as the job''s user, and for others than superusers EXECUTE on cron.alter_job.';
+
+-- Services
+
+CREATE FUNCTION worker_pool.create_service(
+	name pg_catalog.text,
+	command pg_catalog.text DEFAULT NULL::pg_catalog.text,
+	every pg_catalog."interval" DEFAULT '1 minute'::pg_catalog."interval",
+	entry_point pg_catalog.text DEFAULT NULL::pg_catalog.text,
+	config pg_catalog.jsonb DEFAULT '{}'::pg_catalog.jsonb,
+	timeout pg_catalog."interval" DEFAULT NULL::pg_catalog."interval",
+	run_as pg_catalog.name DEFAULT CURRENT_USER,
+	settings pg_catalog.jsonb DEFAULT '{}'::pg_catalog.jsonb,
+	active pg_catalog.bool DEFAULT true,
+	run_on pg_catalog.text DEFAULT 'primary'::pg_catalog.text,
+	if_not_exists pg_catalog.bool DEFAULT false)
+RETURNS pg_catalog.int8
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'worker_pool_create_service';
+
+COMMENT ON FUNCTION worker_pool.create_service(pg_catalog.text, pg_catalog.text, pg_catalog."interval", pg_catalog.text, pg_catalog.jsonb, pg_catalog."interval", pg_catalog.name, pg_catalog.jsonb, pg_catalog.bool, pg_catalog.text, pg_catalog.bool) IS
+'Makes a service of this database, owned by the caller: a command that is repeated, or a C function that is kept running, in a process of its own. Returns its id. It starts when the transaction has committed, outlives restarts and crashes, and is tried again after failures, for ever, with a growing delay (worker_pool.restart_backoff_initial, restart_backoff_max, restart_backoff_reset). Three crashes or overruns of its timeout in a row bring it into quarantine, until start_service. At most one process runs it.
+
+name: unique in the database, at most 63 bytes (42710 exists, 22004 null, 42622 too long, 22023 empty).
+command: one or several SQL statements, run again and again, each cycle in a transaction of its own; the syntax is checked at once (42601), COPY FROM STDIN and COPY TO STDOUT are refused (0A000). Exactly one of command and entry_point is given (22023).
+every: from the begin of a cycle to the begin of the next, at least 1 ms; the first begins at once, one that takes longer is followed at once, and none is made up for (22023 when 0, negative or with months). NULL is 1 minute.
+entry_point: ''library:name'', or ''name'' of a preloaded library, at most 127 bytes (22023; 42883 the library registers no such name, 58P01 no such library). For superusers; for others only one that is public and preloaded (42501). See docs/extension-authors.md.
+config: any json, for the service itself: worker_pool.current_service_config(). Not for secrets.
+timeout: how long a cycle may run, then it is cancelled, and its process terminated if it catches that; NULL is worker_pool.default_timeout, ''0'' is none (22023). It does not end a resident entry point.
+run_as: the role it runs as (42704); another one than the current needs the right to SET ROLE to it (42501) and must be able to log in (28000).
+settings: an object of settings for its cycles, such as {"work_mem": "64MB"}; null takes one to its default (22023).
+active: false stores it; start_service() starts it.
+run_on: ''primary'', or ''any'': also on a hot standby (22023).
+if_not_exists: true returns the id of a service that exists, unchanged, with a NOTICE.
+
+Errors besides: 53400 a role that is no superuser owns 100 services in this database, or memory has no room for more (worker_pool.max_databases); 25006 read-only transaction; 55000 standby server, extension not installed in this database, a copy of a database before adopt(), worker_pool not preloaded.';
+
+CREATE FUNCTION worker_pool.alter_service(
+	name pg_catalog.text,
+	command pg_catalog.text DEFAULT NULL::pg_catalog.text,
+	every pg_catalog."interval" DEFAULT NULL::pg_catalog."interval",
+	entry_point pg_catalog.text DEFAULT NULL::pg_catalog.text,
+	config pg_catalog.jsonb DEFAULT NULL::pg_catalog.jsonb,
+	timeout pg_catalog."interval" DEFAULT NULL::pg_catalog."interval",
+	run_as pg_catalog.name DEFAULT NULL::pg_catalog.name,
+	settings pg_catalog.jsonb DEFAULT NULL::pg_catalog.jsonb,
+	active pg_catalog.bool DEFAULT NULL::pg_catalog.bool,
+	run_on pg_catalog.text DEFAULT NULL::pg_catalog.text,
+	reset pg_catalog.text[] DEFAULT '{}'::pg_catalog.text[])
+RETURNS pg_catalog.void
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'worker_pool_alter_service';
+
+COMMENT ON FUNCTION worker_pool.alter_service(pg_catalog.text, pg_catalog.text, pg_catalog."interval", pg_catalog.text, pg_catalog.jsonb, pg_catalog."interval", pg_catalog.name, pg_catalog.jsonb, pg_catalog.bool, pg_catalog.text, pg_catalog.text[]) IS
+'Changes a service; takes effect at commit. What is NULL stays as it is. A cycle that runs goes on as it began. The next one has the new command, every, config, timeout and run_on; a resident entry point is told of them. A new entry point, run_as or settings are run by a new process, after the cycle; a resident one is asked to stop.
+
+name: of the service (42704, 22004 null). Others as for create_service; a command takes the place of an entry point, and the other way round.
+active: true is as start_service, false as stop_service.
+reset: names of options to be taken back to their defaults: every, config, timeout, run_as (the owner), settings, active, run_on (22023 for another name, or one that is also given).
+
+Allowed to the owner, to members of the owner''s role and to superusers (42501); a change of what is run, of config, settings, run_as, or active => true also needs the right to run it as run_as, of the caller and of the owner. Errors besides: 53400; 25006; 55000 as create_service, and for one that came from another database and was not adopted.';
+
+CREATE FUNCTION worker_pool.drop_service(
+	name pg_catalog.text)
+RETURNS pg_catalog.bool
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'worker_pool_drop_service';
+
+COMMENT ON FUNCTION worker_pool.drop_service(pg_catalog.text) IS
+'Drops a service, at commit, and stops it as stop_service does, without waiting. False if another session dropped it at the same time.
+
+name: of the service (42704, 22004 null).
+
+Allowed to the owner, to members of the owner''s role and to superusers (42501); one that came from another database and was not adopted may be dropped by the owner of the database. Errors besides: 25006; 55000 as create_service.';
+
+CREATE FUNCTION worker_pool.start_service(
+	name pg_catalog.text)
+RETURNS pg_catalog.bool
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'worker_pool_start_service';
+
+COMMENT ON FUNCTION worker_pool.start_service(pg_catalog.text) IS
+'Makes a service active, takes it out of quarantine or a back-off, and forgets what went wrong with it: it is due at once. Takes effect at commit. False if it was active and well.
+
+name: of the service (42704, 22004 null).
+
+Allowed to the owner, to members of the owner''s role and to superusers who may also run it as its role (42501, 28000). Errors besides: 53400 no room in memory; 25006; 55000 as alter_service.';
+
+CREATE FUNCTION worker_pool.stop_service(
+	name pg_catalog.text)
+RETURNS pg_catalog.bool
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'worker_pool_stop_service';
+
+COMMENT ON FUNCTION worker_pool.stop_service(pg_catalog.text) IS
+'Makes a service inactive, at commit, until start_service; it stays so after a restart of the server. A command that runs is cancelled and rolled back; an entry point is asked to stop, cancelled after 5 seconds, its process terminated after 10, never killed. Does not wait: worker_pool.wait_service(name, ''stopped'') does. False if it was inactive.
+
+name: of the service (42704, 22004 null).
+
+Allowed to the owner, to members of the owner''s role and to superusers (42501). Errors besides: 25006; 55000 as alter_service.';
+
+CREATE FUNCTION worker_pool.restart_service(
+	name pg_catalog.text)
+RETURNS pg_catalog.bool
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'worker_pool_restart_service';
+
+COMMENT ON FUNCTION worker_pool.restart_service(pg_catalog.text) IS
+'Stops the process of a service as stop_service does, and starts another, at commit; it takes the service out of quarantine, too. False if it is not active.
+
+name: of the service (42704, 22004 null).
+
+Allowed and errors as start_service.';
+
+CREATE FUNCTION worker_pool.wait_service(
+	name pg_catalog.text,
+	state pg_catalog.text DEFAULT NULL::pg_catalog.text,
+	cycles pg_catalog.int4 DEFAULT NULL::pg_catalog.int4,
+	timeout pg_catalog."interval" DEFAULT NULL::pg_catalog."interval")
+RETURNS pg_catalog.bool
+LANGUAGE c VOLATILE CALLED ON NULL INPUT PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'worker_pool_wait_service';
+
+COMMENT ON FUNCTION worker_pool.wait_service(pg_catalog.text, pg_catalog.text, pg_catalog.int4, pg_catalog."interval") IS
+'Waits until a service is in a state and has done so many new cycles: those that began after the call and succeeded. True then; false when the time-out came first. An interrupted wait leaves the service alone.
+
+name: of the service (42704 unknown, or dropped meanwhile, unless state is ''stopped''; 22004 null).
+state: stopped (also: its process is gone), starting, running, waiting, backing off or quarantined (22023); NULL is any.
+cycles: how many, from 0 on (22023); NULL is 1 when state is NULL, too, else 0. Of a resident entry point its rounds count.
+timeout: how long to wait; NULL is worker_pool.default_timeout, ''0'' waits without limit (22023 when negative or with months).
+
+A service that the calling transaction has changed cannot be waited for in it (55000), nor can a service wait for itself (55000); one in quarantine raises 55000 with the reason, unless that is waited for. Allowed to the owner, to members of the owner''s role and of pg_read_all_stats (42501). Works on a hot standby. Errors besides: 55000 extension not installed in this database, worker_pool not preloaded.';
+
+CREATE FUNCTION worker_pool.current_service_config()
+RETURNS pg_catalog.jsonb
+LANGUAGE c VOLATILE PARALLEL UNSAFE
+AS 'MODULE_PATHNAME', 'worker_pool_current_service_config';
+
+COMMENT ON FUNCTION worker_pool.current_service_config() IS
+'Config of the service that runs the calling statement, as it was when the cycle began; NULL outside of services.';
 
 -- What memory knows of a row
 --
@@ -1259,6 +1431,81 @@ COMMENT ON COLUMN worker_pool.schedules.last_status IS 'state of its last task: 
 COMMENT ON COLUMN worker_pool.schedules.last_error IS 'message of the last error of that task; NULL for those who may not see it';
 COMMENT ON COLUMN worker_pool.schedules.adopted IS 'false: the row came by a copy, restore or replication and does not run until worker_pool.adopt()';
 
+CREATE FUNCTION worker_pool._services(
+	OUT id pg_catalog.int8,
+	OUT state pg_catalog.text,
+	OUT pid pg_catalog.int4,
+	OUT cycle pg_catalog.int8,
+	OUT restarts pg_catalog.int8,
+	OUT failures pg_catalog.int4,
+	OUT next_start pg_catalog.timestamptz,
+	OUT last_error pg_catalog.text,
+	OUT started_at pg_catalog.timestamptz,
+	OUT stopping_since pg_catalog.timestamptz)
+RETURNS SETOF pg_catalog.record
+LANGUAGE c STABLE PARALLEL RESTRICTED ROWS 10
+AS 'MODULE_PATHNAME', 'worker_pool_services';
+COMMENT ON FUNCTION worker_pool._services() IS
+'Internal: how the services of this database do that memory knows of, by id; the error only for those who may see it.';
+
+CREATE VIEW worker_pool.services AS
+	SELECT s.id, s.name,
+		CASE
+			WHEN NOT worker_pool._is_own_row(s.installation, s.database) THEN 'stopped'
+			WHEN m.state IS NOT NULL THEN m.state
+			WHEN NOT s.active THEN 'stopped'
+			WHEN s.quarantined_at OPERATOR(pg_catalog.>) '-infinity'::pg_catalog.timestamptz THEN 'quarantined'
+			ELSE 'starting'
+		END::pg_catalog.text AS state,
+		m.pid,
+		CASE WHEN m.cycle IS NULL THEN 0 ELSE m.cycle END AS cycle,
+		CASE WHEN m.restarts IS NULL THEN 0 ELSE m.restarts END AS restarts,
+		CASE WHEN m.failures IS NULL THEN 0 ELSE m.failures END AS failures,
+		m.next_start, m.last_error,
+		CASE
+			WHEN NOT worker_pool._may_see_row(s.owner, s.installation, s.database) THEN NULL
+			WHEN s.quarantine_reason IS NOT NULL THEN s.quarantine_reason
+			WHEN m.state OPERATOR(pg_catalog.=) 'quarantined' THEN m.last_error
+		END AS quarantine_reason,
+		CASE WHEN worker_pool._may_see_row(s.owner, s.installation, s.database) THEN s.command END AS command,
+		CASE WHEN worker_pool._may_see_row(s.owner, s.installation, s.database) THEN s.entry_point END AS entry_point,
+		pg_catalog.make_interval(secs => s.every_ms::pg_catalog.float8 OPERATOR(pg_catalog./) 1000) AS every,
+		pg_catalog.make_interval(secs => s.timeout_ms::pg_catalog.float8 OPERATOR(pg_catalog./) 1000) AS timeout,
+		CASE WHEN worker_pool._may_see_row(s.owner, s.installation, s.database) THEN s.config END AS config,
+		CASE WHEN worker_pool._may_see_row(s.owner, s.installation, s.database) THEN s.settings END AS settings,
+		s.run_as_name::pg_catalog.name AS run_as,
+		s.owner_name::pg_catalog.name AS owner,
+		s.active,
+		CASE WHEN s.run_on OPERATOR(pg_catalog.=) 'a'::pg_catalog."char" THEN 'any' ELSE 'primary' END::pg_catalog.text AS run_on,
+		m.started_at, m.stopping_since,
+		worker_pool._is_own_row(s.installation, s.database) AS adopted
+	FROM worker_pool.service AS s
+	LEFT JOIN worker_pool._services() AS m ON m.id OPERATOR(pg_catalog.=) s.id;
+COMMENT ON VIEW worker_pool.services IS 'services of this database';
+COMMENT ON COLUMN worker_pool.services.id IS 'id that create_service returned';
+COMMENT ON COLUMN worker_pool.services.name IS 'name of the service';
+COMMENT ON COLUMN worker_pool.services.state IS 'stopped, starting (waits for a slot, or its process is coming up), running, waiting (between two cycles), backing off (after a failure), or quarantined';
+COMMENT ON COLUMN worker_pool.services.pid IS 'process ID of its process; NULL when it has none';
+COMMENT ON COLUMN worker_pool.services.cycle IS 'cycles that have succeeded since the server''s start';
+COMMENT ON COLUMN worker_pool.services.restarts IS 'processes started after a crash, an overrun, a failed start or restart_service, since the server''s start';
+COMMENT ON COLUMN worker_pool.services.failures IS 'failures in a row';
+COMMENT ON COLUMN worker_pool.services.next_start IS 'when its next cycle or attempt is due; NULL when it runs or is not to run';
+COMMENT ON COLUMN worker_pool.services.last_error IS 'message of its last error; NULL for those who may not see it';
+COMMENT ON COLUMN worker_pool.services.quarantine_reason IS 'why it is in quarantine; NULL for those who may not see it';
+COMMENT ON COLUMN worker_pool.services.command IS 'text of the command; NULL for an entry point, and for those who may not see it';
+COMMENT ON COLUMN worker_pool.services.entry_point IS 'entry point that it runs; NULL for a command, and for those who may not see it';
+COMMENT ON COLUMN worker_pool.services.every IS 'time from the begin of a cycle to the begin of the next';
+COMMENT ON COLUMN worker_pool.services.timeout IS 'how long a cycle may run; 0 for no limit';
+COMMENT ON COLUMN worker_pool.services.config IS 'what it finds in current_service_config(); NULL for those who may not see it';
+COMMENT ON COLUMN worker_pool.services.settings IS 'settings of its cycles; NULL for those who may not see them';
+COMMENT ON COLUMN worker_pool.services.run_as IS 'role that it runs as, by the name it had then';
+COMMENT ON COLUMN worker_pool.services.owner IS 'role that it belongs to, by the name it had then';
+COMMENT ON COLUMN worker_pool.services.active IS 'false: it was stopped, and does not run until start_service';
+COMMENT ON COLUMN worker_pool.services.run_on IS 'primary, or any: also on a hot standby';
+COMMENT ON COLUMN worker_pool.services.started_at IS 'when the cycle or resident main that runs was begun; NULL when none runs';
+COMMENT ON COLUMN worker_pool.services.stopping_since IS 'since when its process is asked to leave; NULL when it is not';
+COMMENT ON COLUMN worker_pool.services.adopted IS 'false: the row came by a copy, restore or replication and does not run until worker_pool.adopt()';
+
 CREATE VIEW worker_pool.job_run_details AS
 	SELECT t.schedule_id AS jobid, t.id AS runid, k.pid AS job_pid,
 		pg_catalog.current_database()::pg_catalog.text AS database,
@@ -1405,7 +1652,7 @@ COMMENT ON FUNCTION worker_pool.stats_reset() IS
 -- not to who creates the extension, who may be a superuser only for that moment; the library does not serve tables
 -- whose owner is no superuser.
 GRANT SELECT ON worker_pool.tasks, worker_pool.task_history, worker_pool.queues, worker_pool.schedules,
-	worker_pool.job_run_details, worker_pool.stats, worker_pool.latency TO PUBLIC;
+	worker_pool.services, worker_pool.job_run_details, worker_pool.stats, worker_pool.latency TO PUBLIC;
 
 DO LANGUAGE plpgsql $$
 DECLARE

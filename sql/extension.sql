@@ -55,7 +55,7 @@ drop extension worker_pool;
 \c contrib_regression
 select worker_pool.run('select 1', database => 'regress_wp_other');
 
--- what goes into a dump beside CREATE EXTENSION: schedules and queues, not tasks
+-- what goes into a dump beside CREATE EXTENSION: schedules, services and queues, not tasks
 select c::regclass from pg_extension, unnest(extconfig) as c where extname = 'worker_pool' order by c::regclass::text;
 -- and whose the tables are: not the extension's owner's, who is no superuser any more
 select relkind, rolsuper, count(*) from pg_class join pg_roles r on r.oid = relowner

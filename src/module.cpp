@@ -1,11 +1,12 @@
 /*
  * module.cpp
- *	  The module's magic block and _PG_init: settings, shared memory, static workers, hooks. Nothing else.
+ *	  The module's magic block and _PG_init: settings, shared memory, static workers, hooks, the C interface.
  *
  * Loaded by shared_preload_libraries it makes the pool. Loaded later (CREATE EXTENSION on a server without
  * the preload, LOAD), in single-user mode or in binary upgrade it registers nothing; the verbs then say
  * what is missing (RequirePool).
  */
+#include "api/api.hpp"
 #include "config/settings.hpp"
 #include "process/worker.hpp"
 #include "shmem/task_wake.hpp"
@@ -55,4 +56,5 @@ _PG_init(void)
 	worker_pool::InstallDdlHooks();
 	worker_pool::InstallTaskWake();
 	worker_pool::InstallLogHook();
+	worker_pool::PublishApi();
 }

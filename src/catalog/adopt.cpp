@@ -5,7 +5,7 @@
  *	1. The identity. A clone has a copy of its template's: it gets one of its own. The table's lock lets one
  *	   adopt() in at a time, to the end of its transaction; every process forgets what it knew of the identity
  *	   when that commits.
- *	2. Queues, tasks, schedules, in this order: each foreign row gets the identity; the roles are looked up by
+ *	2. Queues, tasks, schedules, services, in this order: each foreign row gets the identity; the roles are looked up by
  *	   name, since the same OID may be another role here. A row whose role is missing stays foreign, and a
  *	   WARNING a role tells how many; adopt() may be called again.
  *	3. Sequences: ids that came with the rows are not given out a second time.
@@ -14,6 +14,8 @@
  * A schedule begins anew: due times before now are not missed ones. FireSchedule looks at once (next_run = now),
  * finds nothing to make, and computes the next due time; @reboot has had its start.
  *
+ * A service begins anew, too: neither a quarantine nor crashes came with it.
+ *
  * All at heap level in the caller's transaction: an ERROR leaves everything foreign.
  */
 #include "catalog/adopt_rows.hpp"
@@ -21,6 +23,7 @@
 #include "catalog/queue_row.hpp"
 #include "catalog/row_scan.hpp"
 #include "catalog/schedule_row.hpp"
+#include "catalog/service_row.hpp"
 #include "catalog/task_store.hpp"
 
 namespace worker_pool
@@ -293,6 +296,59 @@ AdoptSchedules(Adoption *adoption)
 	table_close(relation, NoLock);
 }
 
+/* --- services --------------------------------------------------------------------------------------------- */
+
+static void
+AdoptService(Adoption *adoption, Relation relation, HeapTuple tuple)
+{
+	Datum values[kServiceColumns] = {};
+	bool nulls[kServiceColumns] = {};
+	bool replaces[kServiceColumns] = {};
+	const HeapTuple copy = heap_copytuple(tuple);
+	FormService *form = ServiceFormOf(copy);
+
+	if (!ResolveRoles(adoption, ServiceText(relation, tuple, kServiceOwnerName),
+					  ServiceText(relation, tuple, kServiceRunAsName), &form->owner, &form->run_as))
+		return;
+	form->installation = adoption->identity;
+	form->database = MyDatabaseId;
+	form->quarantined_at = DT_NOBEGIN;
+	form->run_epoch = 0;
+	form->crashes = 0;
+	nulls[kServiceReason - 1] = replaces[kServiceReason - 1] = true;
+	if (UpdateRow(relation, tuple->t_self,
+				  heap_modify_tuple(copy, RelationGetDescr(relation), values, nulls, replaces),
+				  true) == TM_Ok)
+		adoption->adopted++;
+}
+
+static void
+AdoptServices(Adoption *adoption)
+{
+	Relation relation = OpenTable(Table::kService, RowExclusiveLock);
+	RowScan scan = BeginTableScan(relation);
+	int64 used = 0;
+	HeapTuple tuple;
+
+	while ((tuple = NextRow(scan)) != nullptr)
+	{
+		const FormService &form = *ServiceFormOf(tuple);
+
+		if (!IsForeign(*adoption, form.installation, form.database))
+			continue;
+		used = std::max(used, form.id);
+
+		MemoryContext const caller = MemoryContextSwitchTo(adoption->scratch);
+
+		AdoptService(adoption, relation, tuple);
+		MemoryContextSwitchTo(caller);
+		MemoryContextReset(adoption->scratch);
+	}
+	EndRowScan(&scan);
+	AdvanceSequence(relation, Sequence::kServiceId, "service_id_seq", used);
+	table_close(relation, NoLock);
+}
+
 /* Caller: a session that may administer the database; the pool is there, the server is no standby. */
 int
 AdoptRows()
@@ -306,6 +362,7 @@ AdoptRows()
 	AdoptQueues(&adoption);
 	AdoptTasks(&adoption);
 	AdoptSchedules(&adoption);
+	AdoptServices(&adoption);
 	MemoryContextDelete(adoption.scratch);
 	WarnOfMissingRoles(adoption);
 	ArmRescan();

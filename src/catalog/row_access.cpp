@@ -241,16 +241,20 @@ LockRow(Relation relation, const ItemPointerData &place, LockTupleMode mode, boo
 static ScanKeyData
 KeyFor(Relation relation, Index index, Datum value)
 {
-	const bool by_name = index == Index::kQueueName || index == Index::kScheduleName;
-	const bool is_int4 = index == Index::kQueueId;
 	constexpr AttrNumber kQueueNameColumn = 10;
 	constexpr AttrNumber kScheduleNameColumn = 22;
+	constexpr AttrNumber kServiceNameColumn = 14;
+	const bool is_int4 = index == Index::kQueueId;
 	AttrNumber column = 1;
 
 	if (index == Index::kQueueName)
 		column = kQueueNameColumn;
 	else if (index == Index::kScheduleName)
 		column = kScheduleNameColumn;
+	else if (index == Index::kServiceName)
+		column = kServiceNameColumn;
+
+	const bool by_name = column != 1;
 
 	ScanKeyData key;
 

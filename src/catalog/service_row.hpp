@@ -29,7 +29,7 @@ struct FormService
 
 enum ServiceColumn : int
 {
-	kServiceName = 13,
+	kServiceName = 14,
 	kServiceCommand,	/* null: an entry point */
 	kServiceEntryPoint, /* null: a command */
 	kServiceConfig,
@@ -45,6 +45,16 @@ ServiceFormOf(HeapTuple tuple)
 {
 	return reinterpret_cast<FormService *>(GETSTRUCT(tuple));
 }
+
+/* Is it in quarantine, as the row says? */
+inline bool
+IsQuarantined(const FormService &form)
+{
+	return !TIMESTAMP_IS_NOBEGIN(form.quarantined_at);
+}
+
+/* A column as text (palloc'd), nullptr when NULL. A snapshot is held, or the tuple is detoasted. */
+const char *ServiceText(Relation relation, HeapTuple tuple, ServiceColumn column);
 
 /* What memory is to know of it; order 0. */
 ServiceSpec SpecOfService(Relation relation, HeapTuple tuple);
@@ -74,21 +84,31 @@ bool ServiceRolesHold(const ServiceDefinition &definition, BriefError *why);
 
 /* Tells memory all rows, and forgets entries without one. */
 void LoadServices();
-/* Brings the config of services whose process has no database, where it is wanted. */
-void LoadServiceConfigs();
 /*
- * Writes down the quarantine of one service whose entry says so. False: there is none (more). Not in recovery.
+ * Brings the config of services whose process has no database, where it is wanted. One under suspicion (careful mode) gets
+ * none before its start was counted, in a transaction before this one: the process cannot do that itself.
+ */
+void LoadServiceConfigs();
+/* Not in recovery: counts the start of such a service, one at a time in the cluster; or brings it into quarantine. */
+void CountUnconnectedStart();
+/* Not in recovery: what was counted of those that have run since, goes; the next one has its turn. */
+void ForgetUnconnectedCrashes();
+/*
+ * Writes down the quarantine of one service whose entry says so. False: there is none (more). Not in recovery. When the
+ * transaction has committed, QuarantineStored() takes that from the entry; until then the entry wants it still.
  */
 bool StoreOneQuarantine();
+void QuarantineStored();
 
 /* --- the process, outside of recovery ------------------------------------------------------------------------------ */
 
 /*
  * Careful mode: counts the start in the row, crashes + 1 and this epoch; the caller flushes the commit before it
- * goes on. Returns the number of crashes before; -1: the row is gone.
+ * goes on. Returns the number of crashes before; -1: the row is gone. 55P03 where another transaction holds the row for
+ * long: whoever waits here holds up all others.
  */
 int CountCarefulStart(int64 id);
-/* It has run: crashes = 0. */
+/* It has run: crashes = 0. Does not wait: where another transaction holds the row, another time will do. */
 void ForgetCrashes(int64 id);
 
 } // namespace worker_pool

@@ -40,7 +40,7 @@ struct TableName
 /* By Table. */
 static constexpr TableName kTables[kTableCount] = {
 	{"installation", 2}, {"task", 39},	{"task_key", 3},  {"dependency", 3},
-	{"history", 37},	 {"queue", 12}, {"schedule", 30},
+	{"history", 37},	 {"queue", 12}, {"schedule", 30}, {"service", 21},
 };
 
 struct IndexName
@@ -63,13 +63,16 @@ static constexpr IndexName kIndexes[kIndexCount] = {
 	{"queue_name", Table::kQueue},
 	{"schedule_pkey", Table::kSchedule},
 	{"schedule_name", Table::kSchedule},
+	{"service_pkey", Table::kService},
+	{"service_name", Table::kService},
 };
 
-static constexpr int kSequenceCount = 3;
+static constexpr int kSequenceCount = 4;
 static constexpr const char *kSequences[kSequenceCount] = {
 	"task_id_seq",
 	"schedule_id_seq",
 	"queue_id_seq",
+	"service_id_seq",
 };
 
 /* What this process knows of its database. */
@@ -325,7 +328,7 @@ RaiseNoTables()
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("tables of extension %s belong to a role that is no superuser", kExtensionName),
-				 errdetail("Whoever owns them could run commands as any role, so tasks and schedules rest."),
+				 errdetail("Whoever owns them could run commands as any role, so tasks, schedules and services rest."),
 				 errhint("Give all tables in schema %s to a superuser by ALTER TABLE ... OWNER TO.",
 						 kExtensionName)));
 	if (match == VersionMatch::kServed)
@@ -387,7 +390,7 @@ RequireDurable()
 	if (RecoveryInProgress())
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-				 errmsg("tasks and schedules cannot be changed on a standby server"),
+				 errmsg("tasks, schedules and services cannot be changed on a standby server"),
 				 errhint("Call the function on the primary server, or after the promotion.")));
 	if (!HasTables())
 		RaiseNoTables();
@@ -465,7 +468,7 @@ RequireIdentity()
 		ereport(ERROR,
 				(errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
 				 errmsg("this database is a copy that extension %s has not taken over", kExtensionName),
-				 errdetail("Its tasks, queues and schedules are those of another database."),
+				 errdetail("Its tasks, queues, schedules and services are those of another database."),
 				 errhint("Run SELECT %s.adopt().", kExtensionName)));
 	}
 	return identity;

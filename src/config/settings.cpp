@@ -27,6 +27,9 @@ int start_timeout_ms = 30 * 1000;
 int fairness_interval_ms = 1000;
 int default_timeout_ms = 0;
 int max_result_size_kb = 1024 * 1024;
+int restart_backoff_initial_ms = 1000;
+int restart_backoff_max_ms = 5 * 60 * 1000;
+int restart_backoff_reset_ms = 60 * 1000;
 
 char *timezone = nullptr;
 int missed_grace_s = 3600;
@@ -166,6 +169,30 @@ DefineDurable()
 							nullptr);
 }
 
+static void
+DefineServices()
+{
+	/* a service that fails at once must not keep its slot busy: none of the delays is zero */
+	DefineCustomIntVariable("worker_pool.restart_backoff_initial",
+							"Time that a service waits after its first failure.",
+							"It doubles with each further failure, up to "
+							"worker_pool.restart_backoff_max.",
+							&restart_backoff_initial_ms, 1000, 1, INT_MAX, PGC_SIGHUP, GUC_UNIT_MS,
+							nullptr, nullptr, nullptr);
+	DefineCustomIntVariable("worker_pool.restart_backoff_max",
+							"Longest time that a service waits after a failure.",
+							"When it is less than worker_pool.restart_backoff_initial, each "
+							"failure is followed by this time.",
+							&restart_backoff_max_ms, 5 * 60 * 1000, 1, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MS, nullptr, nullptr, nullptr);
+	DefineCustomIntVariable("worker_pool.restart_backoff_reset",
+							"Time without a failure after which a service counts as healthy.",
+							"Its next failure is followed by worker_pool.restart_backoff_initial "
+							"again.",
+							&restart_backoff_reset_ms, 60 * 1000, 1, INT_MAX, PGC_SIGHUP,
+							GUC_UNIT_MS, nullptr, nullptr, nullptr);
+}
+
 void
 DefineSettings()
 {
@@ -173,6 +200,7 @@ DefineSettings()
 	DefineLimits();
 	DefineTimes();
 	DefineDurable();
+	DefineServices();
 #ifdef WORKER_POOL_FAULTS
 	DefineCustomStringVariable("worker_pool.fault", "Fault points of a test build.", nullptr,
 							   &fault_setting, "", PGC_SIGHUP, 0, nullptr, nullptr, nullptr);

@@ -26,6 +26,10 @@ extern int start_timeout_ms;
 extern int fairness_interval_ms;
 extern int default_timeout_ms; /* 0 = none */
 extern int max_result_size_kb;
+/* services: how long the next start waits after a failure, doubling; and what counts as healthy again */
+extern int restart_backoff_initial_ms;
+extern int restart_backoff_max_ms; /* below the initial one: the delay each time */
+extern int restart_backoff_reset_ms;
 extern char *timezone;	   /* of schedules that name none; resolved and stored at creation */
 extern int missed_grace_s; /* how late a missed due time may still run */
 extern int history_mode;   /* HistoryMode */

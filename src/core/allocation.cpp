@@ -20,6 +20,16 @@
  * tasks is what stops a pair, it is measured by the slots that its tasks hold, and so is the pair that is
  * to give way; workers that are idle or run commands are no help to it there.
  *
+ * Services. A service that is due is a demand for one process, a pair of its own, and shares in every rule with
+ * the tasks of a pair: the same order (its age is the time since it was due), the same limits, the same
+ * `task_slots`. Its process holds one of these while a cycle runs, and none while it waits for the next: then it
+ * is an idle worker like any other, which may be evicted for whoever needs the slot, and comes back when the
+ * service is due; only idle_timeout does not send it away, since it will be needed again. It is told that there
+ * is room (kWake) as a worker for tasks is, but never replaced, however long it does not come: a service has one
+ * process at most. A resident main (SlotView.resident) and a lease of another extension never end by themselves:
+ * they are asked for nothing, and are no help to anybody who waits. Who lets them begin sees to it that fewer of
+ * them run than tasks and services may have slots.
+ *
  * Visits. A database that wants a look is a demand for one worker, which any slot serves; the pool's is the
  * only limit that it knows. It comes after all others, until it has waited for fairness_interval; from then
  * on by its age, but never before a pair that has waited so long and has no worker.
@@ -50,6 +60,13 @@
  * that has a worker waits for its own commands only: they are served in their order, and its tasks after
  * them. And a command waits for no task as long as fewer commands than reserved slots run: then a slot is
  * free, idle, or leaving, which makes S (or twice that, when a pair that starves comes between).
+ *
+ * The bound between two cycles. For services M is task_slots less the residents and leases. Who has had its cycle
+ * is due later than all who waited meanwhile, so of n services r is n - 1 at most: from the moment at which one is
+ * due to the begin of its cycle pass at most fairness_interval + ((n - 1) / M + 1) * (L + S), with r larger by the
+ * pairs whose tasks or commands wait longer; and no fairness_interval while services are alone in the pool,
+ * because each cycle ends by itself. Between the begins of two cycles of one service lies that, and before it
+ * `every`, or the cycle, whichever is longer.
  */
 #include "core/allocation.hpp"
 
@@ -174,6 +191,15 @@ Planner::Emit(ActionKind kind, int index) noexcept
 
 /* --- what is there -------------------------------------------------------------------------------- */
 
+/* Does the busy worker leave after what it does? */
+static bool
+LeavesByItself(const SlotView &slot) noexcept
+{
+	/* a service has a pair of its own, too, but is kept for its next cycle */
+	return slot.give_way || slot.kind == SlotKind::kVisit ||
+		   (slot.fresh_id != 0 && !IsShared(slot.kind));
+}
+
 void
 Planner::LookAtSlots() noexcept
 {
@@ -190,7 +216,7 @@ Planner::LookAtSlots() noexcept
 		 * One that leaves counts as the tasks' until it is gone: else a task could start in the slot that was
 		 * kept free, and a command would wait for this one.
 		 */
-		const bool task = slot.kind == SlotKind::kTask && slot.state != SlotState::kIdle;
+		const bool task = IsShared(slot.kind) && slot.state != SlotState::kIdle;
 
 		note.member = ledger_.Find(slot.database, slot.role, slot.fresh_id, task);
 		ledger_.Enter(note.member, kNow, 1);
@@ -206,9 +232,10 @@ Planner::LookAtSlots() noexcept
 			++idle_count_;
 			++ledger_.At(note.member, kPair).idle;
 		}
-		else if (slot.give_way || slot.fresh_id != 0 || slot.kind == SlotKind::kVisit)
-			ledger_.Enter(note.member, kLater, -1); /* leaves after what it does */
-		else if (slot.state != SlotState::kStarting)
+		else if (LeavesByItself(slot))
+			ledger_.Enter(note.member, kLater, -1);
+		else if (slot.state != SlotState::kStarting && !slot.resident &&
+				 slot.kind != SlotKind::kLease)
 		{
 			note.use = Use::kBusy;
 			++busy_count_;
@@ -231,13 +258,13 @@ Planner::IsTooMany(int slot) const noexcept
 	if (limits_.per_database > 0 &&
 		ledger_.At(note.member, kDatabase).count[kLater] > limits_.per_database)
 		return true;
-	return note.use == Use::kBusy && slots_[slot].kind == SlotKind::kTask &&
+	return note.use == Use::kBusy && IsShared(slots_[slot].kind) &&
 		   ledger_.At(note.member, kTasks).count[kLater] > limits_.task_slots;
 }
 
 /*
- * Sends away who was idle for too long, all who are idle while the pool is switched off, and whoever is too
- * many.
+ * Sends away who was idle for too long (no service: it will be due again), all who are idle while the pool is
+ * switched off, and whoever is too many.
  */
 void
 Planner::Retire() noexcept
@@ -247,10 +274,12 @@ Planner::Retire() noexcept
 		SlotNote &note = slot_notes_[i];
 		const bool idle = note.use == Use::kIdle;
 		const bool too_many = IsTooMany(i);
-		const bool waits = limits_.enabled &&
-						   Elapsed(slots_[i].since_us, limits_.now_us) < limits_.idle_timeout_us;
+		const bool service = slots_[i].kind == SlotKind::kService;
+		const bool waits =
+			limits_.enabled &&
+			(service || Elapsed(slots_[i].since_us, limits_.now_us) < limits_.idle_timeout_us);
 
-		if (idle && waits && !too_many)
+		if (idle && waits && !too_many && !service)
 			WakeAt(Later(slots_[i].since_us, limits_.idle_timeout_us));
 		if (!too_many && (!idle || waits))
 			continue;
@@ -313,6 +342,8 @@ Planner::Serve(int index) noexcept
 		if (slot != kNoIndex)
 			return TurnToTasks(note, slot);
 		note.idle = 0; /* evicted for somebody who comes first */
+		if (demands_[index].kind == SlotKind::kService)
+			return false; /* no other before it is gone */
 	}
 	if (Fits(note, kNow) && Fits(note, kSoon))
 	{

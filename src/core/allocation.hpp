@@ -24,18 +24,18 @@ struct SlotView
 {
 	std::uint32_t database;
 	std::uint32_t role;
-	std::uint64_t fresh_id; /* not 0: a pair of its own, for one command */
+	std::uint64_t fresh_id; /* not 0: a pair of its own, for one command or one service */
 	SlotState state;
-	SlotKind kind;		   /* IsShared(): it counts among the slots that tasks hold, unless it is idle */
-	bool give_way;		   /* already asked to leave after its command */
+	SlotKind kind; /* IsShared(): it counts among the slots that tasks hold, unless it is idle */
+	bool give_way; /* already asked to leave after its command */
 	std::int64_t since_us; /* when it came into its state */
 	bool taking = false;   /* it runs for tasks and has none at the moment: about to take one */
 	bool resident = false; /* it never ends by itself: asked for nothing */
 };
 
 /*
- * One pair with queued commands, or with tasks that could run, or a database that wants a visit. A pair that
- * has both is there twice; a worker of the pair serves either.
+ * One pair with queued commands, or with tasks that could run, a service that is due, or a database that wants a
+ * visit. A pair that has both is there twice; a worker of the pair serves either.
  */
 struct DemandView
 {
@@ -43,9 +43,9 @@ struct DemandView
 	std::uint32_t role;
 	std::uint64_t fresh_id;
 	std::int64_t
-		oldest_us; /* when its oldest command was submitted, or its oldest task became ready */
-	std::uint64_t order;		/* id of that command or task: the tie-break */
-	int queued;					/* commands or tasks */
+		oldest_us; /* when its oldest command was submitted, its oldest task or the service became due */
+	std::uint64_t order;		/* id of that command, task or service: the tie-break */
+	int queued;					/* commands or tasks; 1 for a service */
 	int role_limit;				/* workers of the role; 0 = no limit */
 	std::int64_t not_before_us; /* backing off until then */
 	bool blocked;				/* the database is closed by DDL */
@@ -65,7 +65,8 @@ struct PolicyLimits
 	std::int64_t idle_timeout_us; /* 0 = an idle worker leaves at once */
 	std::int64_t now_us;
 	bool enabled;
-	int task_slots = INT_MAX; /* how many of the slots tasks may hold at a time */
+	int task_slots =
+		INT_MAX; /* how many of the slots tasks, services and leases may hold at a time */
 };
 
 enum class ActionKind : std::uint8_t
@@ -73,8 +74,9 @@ enum class ActionKind : std::uint8_t
 	kNone,
 	kStart,	  /* a worker for the demand, in a free slot */
 	kEvict,	  /* the idle worker in the slot leaves now */
-	kGiveWay, /* the busy worker in the slot leaves after its command or task */
-	kWake, /* the idle worker in the slot looks for tasks of its pair: there is room for one more */
+	kGiveWay, /* the busy worker in the slot leaves after its command, task or cycle */
+	kWake, /* the idle worker in the slot looks for tasks of its pair, or begins the cycle of its service: there
+				 is room for one more */
 };
 
 struct Action

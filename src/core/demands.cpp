@@ -29,7 +29,7 @@ Planner::LookAtDemand(int index) noexcept
 
 	const bool visit = demand.kind == SlotKind::kVisit;
 
-	note.task = demand.kind == SlotKind::kTask;
+	note.task = IsShared(demand.kind);
 	note.member = ledger_.Find(demand.database, demand.role, demand.fresh_id, note.task);
 	note.limit[kPool] = std::max(0, std::min(limits_.slots, slot_count_));
 	note.limit[kDatabase] = limits_.per_database > 0 && !visit ? limits_.per_database : INT_MAX;
@@ -75,8 +75,10 @@ Planner::CountOwnWorkers(const DemandView &demand, DemandNote &note) noexcept
 		if (taking > 0)
 			WakeAt(Later(limits_.now_us, kTakePatienceUs));
 
-		/* One that has been told and does not come is no worker to count on. */
-		const std::int64_t patience_us = Later(limits_.fairness_us, kLeavePatienceUs);
+		/* One that has been told and does not come is no worker to count on; but a service has no other. */
+		const std::int64_t patience_us = demand.kind == SlotKind::kService
+											 ? INT64_MAX
+											 : Later(limits_.fairness_us, kLeavePatienceUs);
 
 		if (pair.idle > 0 && Elapsed(note.since_us, limits_.now_us) < patience_us)
 		{

@@ -25,7 +25,7 @@ inline constexpr int kNoIndex = -1;
 /* What can be done with a slot. */
 enum class Use : std::uint8_t
 {
-	kFixed, /* free, starting, or leaving now or later */
+	kFixed, /* free, starting, leaving now or later, or there for ever */
 	kIdle,	/* can be evicted */
 	kBusy,	/* can be asked to give way */
 };
@@ -44,7 +44,7 @@ struct DemandNote
 	int idle;	/* ... so many are there and idle: they have only to turn to the pair's tasks */
 	int coming; /* workers that are on their way, and will serve it */
 	int got;
-	bool task;
+	bool task; /* of tasks or of a service */
 	bool overdue;
 	bool starving; /* overdue and without any worker */
 	bool last;	   /* a visit that can wait */

@@ -40,8 +40,8 @@ inline constexpr std::size_t kCommandStateCount = 7;
 enum class SlotKind : std::uint8_t
 {
 	kCommand,
-	kVisit, /* a short look into a database: is the extension there, which version, what is due */
-	kTask,	/* started for tasks, or runs them: counts against what reserved_workers leaves */
+	kVisit,	  /* a short look into a database: is the extension there, which version, what is due */
+	kTask,	  /* started for tasks, or runs them: counts against what reserved_workers leaves */
 	kService, /* the process of one service: counts likewise while it runs */
 	kLease,	  /* an own background worker of another extension: counts likewise, always running */
 };

@@ -17,7 +17,8 @@
  *	   queue runs. Tasks that are delayed, blocked or paused are not stuck. Any other process waits for whoever
  *	   blocks it, by pg_blocking_pids. That takes all partition locks of the lock manager, so only processes
  *	   whose wait event says that they may be waiting are asked about. A set of slots with one process in it
- *	   that moves is live, and drawn no further: in a pool that merely is busy the picture ends there.
+ *	   that moves is live, and drawn no further: in a pool that merely is busy the picture ends there. A slot that
+ *	   a resident service or a lease holds is taken, but comes free for nobody, whether its process moves or not.
  *	3. wait_graph.hpp tells whether this process is in a knot and the one to give up.
  *
  * The parts of the picture are not of one instant, and two calls of pg_blocking_pids are not either. A
@@ -140,6 +141,13 @@ SlotMoves(const Picture &picture, const SlotSeen &slot)
 	return FindWaiter(picture, slot.pid) == kNone && !MayWaitForLock(slot.pid);
 }
 
+/* Is it one of the slots of the set that may come free? */
+static bool
+MayComeFree(const SlotSeen &slot, const NodeNote &set)
+{
+	return !slot.stays && IsInSet(slot, set);
+}
+
 /* Draws the edges of a set of slots to the processes in it; none when one of the slots is seen to move. */
 static void
 DrawSet(Picture *picture, int node)
@@ -148,13 +156,13 @@ DrawSet(Picture *picture, int node)
 
 	for (int i = 0; i < picture->slot_count; ++i)
 	{
-		if (IsInSet(picture->slots[i], set) && SlotMoves(*picture, picture->slots[i]))
+		if (MayComeFree(picture->slots[i], set) && SlotMoves(*picture, picture->slots[i]))
 			return;
 	}
 	picture->nodes[node].kind = WaitKind::kWaitsAny;
 	for (int i = 0; i < picture->slot_count; ++i)
 	{
-		if (IsInSet(picture->slots[i], set))
+		if (MayComeFree(picture->slots[i], set))
 			AddTarget(picture, node,
 					  NeedNode(picture, Place::kProcess, picture->slots[i].pid, InvalidOid));
 	}

@@ -31,9 +31,10 @@ AppendSet(StringInfo chain, const Picture &picture, const NodeNote &set)
 							 CountTaken(picture, set));
 			break;
 		case Place::kTaskSlots:
-			appendStringInfo(
-				chain, "tasks hold all %d slots that worker_pool.reserved_workers leaves them.",
-				CountTaken(picture, set));
+			appendStringInfo(chain,
+							 "tasks and services hold all %d slots that "
+							 "worker_pool.reserved_workers leaves them.",
+							 CountTaken(picture, set));
 			break;
 		case Place::kQueueTasks:
 			appendStringInfo(chain, "it runs all %d tasks that it may.", CountTaken(picture, set));

@@ -19,15 +19,18 @@ namespace worker_pool
 void RegisterEntryPoint(const WorkerPoolService *service);
 /*
  * The entry point of that text; loads the library if it is not there, which needs no transaction. Raises 22023 for a
- * text that is none, 42883 with a hint where the library registers no such name, and what load_file raises (58P01).
- * *loaded (or nullptr): the library was loaded for this, not preloaded.
+ * text that is none, 42883 with a hint where the library registers no such name, 42725 for a bare name that two
+ * preloaded libraries have, and what load_file raises (58P01).
+ * *loaded (or nullptr): the library is not a preloaded one, but was loaded for this.
  */
 const WorkerPoolService *FindEntryPoint(const char *text, bool *loaded);
 /*
  * May that role make a service of it, or have one: a superuser, or the entry point is public and preloaded? Else 42501
- * with a hint. Loads nothing for a role that is none (42883 with a hint: it is not preloaded).
+ * with a hint. Loads nothing for a role that is none (42883 with a hint: it is not preloaded). One without a database is
+ * for superusers only. Needs a transaction. Besides what FindEntryPoint raises.
  */
 void CheckEntryPointAllowed(const char *text, Oid role);
+
 /* nullptr for another process than one that runs an entry point. Filled by service_runner.cpp. */
 struct EntryPointState
 {

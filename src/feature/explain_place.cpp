@@ -20,12 +20,22 @@
 namespace worker_pool::explain
 {
 
+/* Does it have one of the slots that tasks and services may use? */
+static bool
+IsTaskPlace(const SlotLook &slot)
+{
+	return IsShared(slot.kind) &&
+		   (slot.state == SlotState::kStarting || slot.state == SlotState::kAssigned ||
+			slot.state == SlotState::kRunning);
+}
+
 /* The slots as somebody who waits for one sees them. */
 struct PoolLook
 {
 	int used;
-	int task_slots; /* that tasks have */
-	int idle;		/* that could be evicted */
+	int task_slots;	   /* that tasks, services and leases have */
+	int others_places; /* of these, not of tasks */
+	int idle;		   /* that could be evicted */
 	int of_database;
 	int of_role;
 	int of_pair;
@@ -51,9 +61,8 @@ CountSlots(const Subject &task, const SlotLook *slots, int count)
 		if (slot.state == SlotState::kFree)
 			continue;
 		look.used++;
-		if (slot.kind == SlotKind::kTask &&
-			(slot.state == SlotState::kStarting || slot.state == SlotState::kRunning))
-			look.task_slots++;
+		look.task_slots += IsTaskPlace(slot) ? 1 : 0;
+		look.others_places += IsTaskPlace(slot) && slot.kind != SlotKind::kTask ? 1 : 0;
 		if (slot.state == SlotState::kIdle)
 			look.idle++;
 		if (slot.target.database == MyDatabaseId)
@@ -74,7 +83,26 @@ CountSlots(const Subject &task, const SlotLook *slots, int count)
 
 /* --- who has the slots ------------------------------------------------------------------------------------------ */
 
-/* "2 by alice in app (task)": the slots in use, grouped; tasks_only: those that tasks have. */
+/* "2 by alice in app (task)" */
+static void
+AppendUser(StringInfo text, const SlotLook &slot, int same)
+{
+	/* another extension's own worker: the pool does not know where it is */
+	if (slot.kind == SlotKind::kLease)
+	{
+		appendStringInfo(text, "%d leased to other extensions", same);
+		return;
+	}
+
+	const char *const database = get_database_name(slot.target.database);
+	const Oid role = slot.target.role;
+
+	appendStringInfo(text, "%d by %s in %s (%s)", same,
+					 RoleText(OidIsValid(role) ? role : BOOTSTRAP_SUPERUSERID),
+					 database != nullptr ? database : "(dropped)", SlotKindName(slot.kind));
+}
+
+/* "2 by alice in app (task), 1 by bob in app (service)": the slots in use, grouped; tasks_only: those of IsTaskPlace. */
 static const char *
 SlotUsers(const SlotLook *slots, int count, bool tasks_only)
 {
@@ -84,7 +112,7 @@ SlotUsers(const SlotLook *slots, int count, bool tasks_only)
 	int rest = 0;
 	auto *const seen = static_cast<bool *>(palloc0(static_cast<Size>(std::max(count, 1))));
 	const auto counts = [tasks_only](const SlotLook &slot)
-	{ return slot.state != SlotState::kFree && (!tasks_only || slot.kind == SlotKind::kTask); };
+	{ return slot.state != SlotState::kFree && (!tasks_only || IsTaskPlace(slot)); };
 
 	initStringInfo(&text);
 	for (int i = 0; i < count; i++)
@@ -106,13 +134,9 @@ SlotUsers(const SlotLook *slots, int count, bool tasks_only)
 			rest += same;
 			continue;
 		}
-
-		const char *const database = get_database_name(slots[i].target.database);
-		const Oid role = slots[i].target.role;
-
-		appendStringInfo(&text, "%s%d by %s in %s (%s)", shown > 1 ? ", " : "", same,
-						 RoleText(OidIsValid(role) ? role : BOOTSTRAP_SUPERUSERID),
-						 database != nullptr ? database : "(dropped)", SlotKindName(slots[i].kind));
+		if (shown > 1)
+			appendStringInfoString(&text, ", ");
+		AppendUser(&text, slots[i], same);
 	}
 	if (rest > 0)
 		appendStringInfo(&text, ", %d by others", rest);
@@ -184,7 +208,8 @@ ExplainPool(const Subject &task, const SlotLook *slots, int count, Explanation *
 	ExplainLimits(task, look, explanation);
 	if (look.task_slots >= limit)
 		Add(explanation,
-			psprintf("the pool is full: tasks have all of the %d slots they may use", limit),
+			psprintf("the pool is full: %s have all of the %d slots they may use",
+					 look.others_places > 0 ? "tasks and services" : "tasks", limit),
 			psprintf("%s. Reserved for start_worker, run and query: %d of the pool's %d slots "
 					 "(worker_pool.reserved_workers).",
 					 SlotUsers(slots, count, true), SlotCount() - limit, SlotCount()),

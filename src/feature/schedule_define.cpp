@@ -14,13 +14,9 @@
 
 #include "catalog/queue_row.hpp"
 #include "catalog/row_scan.hpp"
+#include "feature/name_lock.hpp"
 #include "feature/task_authority.hpp"
 #include "feature/tasks.hpp"
-
-extern "C"
-{
-#include "storage/lmgr.h"
-}
 
 namespace worker_pool
 {
@@ -152,33 +148,6 @@ StartClock(const ScheduleDefinition &definition, FormSchedule *form)
 }
 
 /* --- the locks ------------------------------------------------------------------------------------------- */
-
-/* A place in the server's lock table each, of which it has few: more names than this are not locked. */
-static constexpr int kMostNameLocks = 1000;
-
-/*
- * To the end of the transaction. By the whole hash, so that a transaction that makes many schedules hinders nobody
- * who works on other names. Of a transaction that makes thousands only the first are locked: for the others the
- * unique index alone keeps two of a name apart (23505 for who comes second).
- */
-static void
-LockName(Relation relation, const char *name)
-{
-	static LocalTransactionId transaction = InvalidLocalTransactionId;
-	static int count = 0;
-	const LocalTransactionId current = compat::MyLocalTransaction();
-
-	if (transaction != current)
-		count = 0;
-	transaction = current;
-	if (++count > kMostNameLocks)
-		return;
-
-	const uint32 hash =
-		hash_bytes(reinterpret_cast<const unsigned char *>(name), static_cast<int>(strlen(name)));
-
-	LockDatabaseObject(RelationGetRelid(relation), static_cast<Oid>(hash), 0, ExclusiveLock);
-}
 
 /* Locks name and row. nullptr: there is no such schedule. *waited_out: there was one, until somebody dropped it. */
 static HeapTuple

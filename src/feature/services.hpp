@@ -14,7 +14,7 @@ namespace worker_pool
 struct ServiceRequest
 {
 	const char *name;
-	const char *command;	 /* one of these two */
+	const char *command; /* one of these two */
 	const char *entry_point;
 	Datum config;	/* jsonb */
 	Datum settings; /* jsonb */
@@ -36,15 +36,21 @@ int64 DefineService(const ServiceRequest &request, bool if_not_exists);
 struct HeldService
 {
 	Relation relation;
-	HeapTuple tuple; /* detoasted */
+	HeapTuple tuple; /* detoasted; nullptr: see HoldService */
 	FormService form;
 	ServiceRequest request;
 };
 
-/* Locks the row. 42704 with the name; 42501 unless the caller owns it; 55000 foreign (adopt), unless for_drop. */
+/*
+ * Locks the row. 42704 with the name; 42501 unless the caller owns it; 55000 foreign (adopt), unless for_drop. for_drop
+ * also returns without a tuple, and with the table closed, where another session has just dropped it.
+ */
 HeldService HoldService(const char *name, bool for_drop);
-/* Stores what has changed; nothing: nothing is told. */
-void SaveService(const HeldService &held, const ServiceRequest &request);
+/*
+ * Stores what has changed; nothing: nothing is told. request.active is as StartService and StopService: with
+ * `start`, one that is active already comes out of quarantine, too.
+ */
+void SaveService(const HeldService &held, const ServiceRequest &request, bool start);
 void RemoveService(const HeldService &held);
 /* start: also out of quarantine, and at once out of a back-off. False: there was nothing to do. */
 bool StartService(const HeldService &held);
@@ -52,10 +58,37 @@ bool StopService(const HeldService &held);
 /* False: it is not active. */
 bool RestartService(const HeldService &held);
 
+/* How a service does: its row, and its entry if it has one. Any session, also on a standby. */
+struct ServiceLook
+{
+	ServiceState state;
+	bool has_entry;
+	/* of the entry; zeroes where there is none */
+	uint64 serial;
+	pid_t pid; /* 0: no process, or it has not come up */
+	bool has_slot;
+	uint64 cycles_begun;
+	uint64 cycles_done;
+	uint64 restarts;
+	int failures;
+	TimestampTz next_start;	 /* 0: it runs, or is not to run */
+	TimestampTz started_at;	 /* of the cycle or main that runs; 0: none */
+	TimestampTz leave_since; /* 0: it is not asked to leave */
+	BriefError trouble;
+};
+
+/* What is known without an entry: active, quarantined and own as the row says. */
+ServiceState StateWithoutEntry(bool active, bool quarantined, bool own);
+/* Copies an entry; the lock is held, shared suffices. */
+void LookAtEntry(int index, ServiceLook *look);
+
+/* The service whose process this is; 0: none. Any process. */
+int64 MyServiceId();
+
 /*
  * Waits until the service is in that state (nullptr: any) and has begun and done `cycles` cycles since the call (0: any
  * number), for timeout_ms at most (0: no limit). False: the time was over. 42704 unknown, or dropped meanwhile (unless
- * for `stopped`: true); 55000 changed by this transaction, or in quarantine while waiting for something else.
+ * for `stopped`: true); 42501; 55000 changed by this transaction, or in quarantine while waiting for something else.
  */
 bool WaitForService(const char *name, const ServiceState *state, int64 cycles, int64 timeout_ms);
 

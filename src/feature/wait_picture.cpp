@@ -10,6 +10,7 @@
 
 #include "config/settings.hpp"
 #include "shmem/databases.hpp"
+#include "shmem/service_table.hpp"
 #include "shmem/waiters.hpp"
 
 namespace worker_pool
@@ -156,6 +157,15 @@ SeeWaiter(const Waiter &waiter)
 	return seen;
 }
 
+/* Lock held: is it held by who never ends by itself? */
+static bool
+Stays(const WorkerSlot &slot)
+{
+	return slot.kind == SlotKind::kLease ||
+		   (slot.kind == SlotKind::kService && slot.service != kNone &&
+			ServiceAt(slot.service).resident);
+}
+
 static void
 CopyAll(Picture *picture)
 {
@@ -177,7 +187,8 @@ CopyAll(Picture *picture)
 							 slot.target,
 							 command_id,
 							 slot.task_id,
-							 kNoTaskQueue};
+							 kNoTaskQueue,
+							 Stays(slot)};
 	}
 }
 
@@ -239,7 +250,7 @@ IsInSet(const SlotSeen &slot, const NodeNote &set)
 		case Place::kRoleSlots:
 			return slot.state != SlotState::kFree && slot.target.role == set.oid;
 		case Place::kTaskSlots:
-			return slot.kind == SlotKind::kTask &&
+			return IsShared(slot.kind) &&
 				   (slot.state == SlotState::kStarting || slot.state == SlotState::kAssigned ||
 					slot.state == SlotState::kRunning);
 		case Place::kQueueTasks:

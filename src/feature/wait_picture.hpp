@@ -53,6 +53,7 @@ struct SlotSeen
 	uint64 command_id; /* that it runs; 0 = none */
 	int64 task_id;	   /* likewise */
 	int32 task_queue;  /* of that task; known where some waiter waits for a queue */
+	bool stays; /* a resident main or a lease, which never gives it up: nobody waits for that */
 };
 
 enum class Place : uint8
@@ -61,7 +62,7 @@ enum class Place : uint8
 	kPoolSlots,
 	kDatabaseSlots,
 	kRoleSlots,
-	kTaskSlots,	 /* those that tasks hold */
+	kTaskSlots,	 /* those that tasks, services and leases hold */
 	kQueueTasks, /* those that run tasks of one queue */
 };
 
@@ -100,7 +101,7 @@ int FindWaiter(const Picture &picture, int pid);
 int FindSlot(const Picture &picture, int pid);
 /* Does the slot count in that set? */
 bool IsInSet(const SlotSeen &slot, const NodeNote &set);
-/* How many of its slots are taken? */
+/* How many of its slots are taken, those that stay among them? */
 int CountTaken(const Picture &picture, const NodeNote &set);
 
 /* deadlock_words.cpp: the chain of a knot, a line an edge, allocated in `context`. */

@@ -73,7 +73,8 @@ BeginBookkeeping(Durability durability)
 	HOLD_CANCEL_INTERRUPTS();
 	StartTransactionCommand();
 	XactIsoLevel = XACT_READ_COMMITTED;
-	XactReadOnly = false;
+	/* in recovery, where a service reads its row, it stays as the server has set it */
+	XactReadOnly = RecoveryInProgress();
 	XactDeferrable = false;
 	GetUserIdAndSecContext(&pinned.saved_user, &pinned.saved_security);
 	SetUserIdAndSecContext(SlotAt(my_slot).target.role, pinned.saved_security);

@@ -24,13 +24,17 @@
  * new begins. A task that is running then finds no table to mark itself in; it fails, and its effect is rolled
  * back, as nobody could know that it has succeeded. If the DROP was rolled back to a savepoint, the note stands
  * all the same: the visit then loads what was forgotten.
+ *
+ * Services of a database or extension that is gone are forgotten likewise: their processes are told to leave at once.
+ * ALTER DATABASE RENAME changes nothing for them, as they know their database by its OID; ALTER EXTENSION UPDATE asks
+ * for a visit, which reads their rows anew.
  */
 #include "process/ddl_effects.hpp"
 
 #include "catalog/extension.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/ready.hpp"
-#include "shmem/slots.hpp"
+#include "shmem/service_table.hpp"
 
 namespace worker_pool
 {
@@ -138,6 +142,7 @@ WatchObject(ObjectAccessType access, Oid class_id, Oid object, int sub_object, v
 static void
 Publish(const Pending &notes)
 {
+	const TimestampTz now = GetCurrentTimestamp();
 	ListCell *cell;
 
 	if (notes.authority)
@@ -154,8 +159,13 @@ Publish(const Pending &notes)
 		LockScope scope(PoolLock());
 		dlist_iter iter;
 
+		foreach(cell, notes.forgotten)
+			ForgetServices(lfirst_oid(cell), now);
 		foreach(cell, notes.dropped)
+		{
+			ForgetServices(lfirst_oid(cell), now);
 			ForgetDatabase(lfirst_oid(cell));
+		}
 		foreach(cell, notes.visits)
 			WantVisit(lfirst_oid(cell));
 		if (notes.authority || notes.settings)
@@ -169,6 +179,8 @@ Publish(const Pending &notes)
 			}
 		}
 	}
+	if (notes.forgotten != NIL || notes.dropped != NIL)
+		WakeServiceWaiters();
 	WakeLauncher();
 }
 

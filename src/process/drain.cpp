@@ -13,8 +13,13 @@
  *	idle		told to stop and woken.
  *	busy		terminated, its waiter is told; its tasks go back and lose no attempt. Or left to finish
  *				(CREATE DATABASE ... TEMPLATE; other sessions are there and do not leave within a second, so that
- *				the server will refuse): it takes nothing more then. A visit is terminated.
+ *				the server will refuse): it takes nothing more then. A visit is terminated. The process of a
+ *				service that would be left to finish is asked to leave after its cycle (a resident main: at once)
+ *				and waited for, since it is the pool that has it run: it is no stranger's session. But not where
+ *				the server will refuse anyway.
  *	stopping	waited for.
+ *
+ * A lease is of no database: the process of another extension is no more ours to send away here than any session.
  *
  * Each wake tells them all again, so a worker that was just starting and is idle by now is found. If the
  * sleep is interrupted or runs into its limit the database stays closed until the transaction ends, which
@@ -43,9 +48,32 @@ struct Remaining
 	bool any_starting;
 };
 
+/*
+ * Lock held: tells a busy worker to leave; false where it is left alone. `busy`: as it was asked for; `now`: what
+ * becomes of it at this moment.
+ */
+static bool
+TellBusy(int index, Busy busy, Busy now)
+{
+	WorkerSlot &slot = SlotAt(index);
+
+	/* a visit is nobody's but ours, and comes again (worker.cpp, GiveSlotBack) */
+	if (now == Busy::kTerminate || slot.kind == SlotKind::kVisit)
+	{
+		if (!slot.terminate_sent)
+			TerminateSlot(index, StopReason::kDatabaseDdl);
+		return true;
+	}
+	if (busy != Busy::kLeave || slot.kind != SlotKind::kService)
+		return false;
+	slot.give_way = true;
+	compat::SetLatchOf(slot.proc);
+	return true;
+}
+
 /* Tells every worker of the database to leave; returns what is to be waited for. */
 static Remaining
-TellToLeave(Oid database, Busy busy)
+TellToLeave(Oid database, Busy busy, Busy now)
 {
 	Remaining remaining = {};
 	LockScope scope(PoolLock());
@@ -69,14 +97,11 @@ TellToLeave(Oid database, Busy busy)
 				break;
 			case SlotState::kAssigned:
 			case SlotState::kRunning:
-				/* a visit is nobody's but ours, and comes again (worker.cpp, GiveSlotBack) */
-				if (busy == Busy::kLeave && slot.kind != SlotKind::kVisit)
+				if (!TellBusy(i, busy, now))
 				{
 					remaining.left_alone++;
 					continue;
 				}
-				if (!slot.terminate_sent)
-					TerminateSlot(i, StopReason::kDatabaseDdl);
 				break;
 			case SlotState::kFree:
 			case SlotState::kStopping:
@@ -108,7 +133,7 @@ DrainDatabase(Oid database, Busy busy)
 	ConditionVariablePrepareToSleep(&pool->slot_freed);
 	for (;;)
 	{
-		const Remaining remaining = TellToLeave(database, BusyNow(database, busy));
+		const Remaining remaining = TellToLeave(database, busy, BusyNow(database, busy));
 		const TimestampTz now = GetCurrentTimestamp();
 		/* a session that is just leaving, say */
 		const bool others =

@@ -97,6 +97,8 @@ void ResetSession();
  * was reset.
  */
 bool ShouldRetire(uint64 commands_done, TimestampTz started_at);
+/* The same but for connections and libraries, which are the matter of a C entry point that has them. */
+bool IsWornOut(uint64 commands_done, TimestampTz started_at);
 /*
  * Called once when the worker is connected, before the first command: the base lines for
  * ShouldRetire, and client_encoding becomes the server's for good (results and notices are taken in

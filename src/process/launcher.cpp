@@ -7,11 +7,12 @@
  *	 1. starts that failed or are overdue are reclaimed and reported (launcher_starts.cpp);
  *	 2. commands and tasks whose stop has outlived its grace have their process terminated;
  *	 3. batches of tasks that hang are taken apart, and the ready queue says which pairs have tasks that could
- *		run (launcher_tasks.cpp);
+ *		run (launcher_tasks.cpp); services that are to stop and do not are reminded, and what befell services is
+ *		logged (launcher_services.cpp);
  *	 4. the next database that wants a visit is found (launcher_visits.cpp);
  *	 5. the allocation policy (core/allocation.hpp, pure) looks at a copy of all slots and of all demands, those
- *		of commands, of tasks and of the visit, and says who gets a process, which idle worker leaves or looks
- *		for tasks, which busy one gives way;
+ *		of commands, of tasks, of services that are due and of the visit, and says who gets a process, which idle
+ *		worker leaves, looks for tasks or begins its cycle, which busy one gives way;
  * and sleeps to the nearest deadline, for ever when there is none. It never waits for one process. An edge
  * that was lost is found by the next look, because a look starts from the state alone.
  *
@@ -33,6 +34,7 @@
 #include "pg/guard.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/ready.hpp"
+#include "shmem/service_table.hpp"
 #include "shmem/spill.hpp"
 
 extern "C"
@@ -49,8 +51,9 @@ static Sight sight = {};
 static void
 InitSight(MemoryContext context)
 {
-	/* pairs with commands, pairs with tasks, a visit */
-	const Size demands = static_cast<Size>(PairCount()) + static_cast<Size>(PairCapacity()) + 1;
+	/* pairs with commands, pairs with tasks, services, a visit */
+	const Size demands = static_cast<Size>(PairCount()) + static_cast<Size>(PairCapacity()) +
+						 static_cast<Size>(ServiceCapacity()) + 1;
 
 	sight.slots = static_cast<SlotView *>(
 		MemoryContextAlloc(context, sizeof(SlotView) * static_cast<Size>(SlotCount())));
@@ -90,8 +93,19 @@ AddCommandDemands()
 	}
 }
 
-/* Copies slots and demands; marks that every new deadline from now on wants a wake. */
-static void
+/* Does a main that never ends by itself hold the slot? Lock held. */
+static bool
+IsResident(const WorkerSlot &slot)
+{
+	return slot.kind == SlotKind::kService && slot.service != kNone &&
+		   ServiceAt(slot.service).resident;
+}
+
+/*
+ * Copies slots and demands; marks that every new deadline from now on wants a wake. Returns when the next service
+ * is due.
+ */
+static TimestampTz
 TakeSight(TimestampTz now)
 {
 	LockScope lock(PoolLock());
@@ -113,12 +127,14 @@ TakeSight(TimestampTz now)
 						  slot.kind,
 						  slot.give_way,
 						  slot.state_changed_at,
-						  taking};
+						  taking,
+						  IsResident(slot)};
 		slot.task_permit = false;
 		sight.used += slot.state == SlotState::kFree ? 0 : 1;
 	}
 	AddCommandDemands();
 	AddTaskDemands(&sight, now);
+	return AddServiceDemands(&sight, now);
 }
 
 /* Terminates commands and tasks whose grace is over. Returns the next such time. */
@@ -170,7 +186,7 @@ AskToGiveWay(int index)
 		slot.give_way = true;
 }
 
-/* The idle worker looks for tasks. */
+/* The idle worker looks for tasks, or begins the cycle of its service. */
 static void
 Wake(int index)
 {
@@ -188,7 +204,7 @@ Wake(int index)
 	compat::SetLatchOf(proc);
 }
 
-/* Do tasks wait for room? Then idle workers ask us, from now on. */
+/* Do tasks or services wait for room? Then idle workers ask us, from now on. */
 static void
 NoteContention(bool tasks_wait)
 {
@@ -204,10 +220,13 @@ StillWanted(const PairKey &target, SlotKind kind, TimestampTz now)
 	if (kind == SlotKind::kTask && !HasWork(target.database, target.role, now))
 		return false;
 
+	const bool in_recovery = RecoveryInProgress();
 	LockScope lock(PoolLock(), LW_SHARED);
 
 	if (IsBlocked(target.database))
 		return false;
+	if (kind == SlotKind::kService)
+		return ServiceToStart(target, in_recovery, now) != kNone;
 	if (kind != SlotKind::kCommand)
 		return true;
 
@@ -280,11 +299,12 @@ Allocate(TimestampTz now)
 	std::int64_t wake_at = INT64_MAX;
 	bool tasks_wait = false;
 
+	/* that of a visit is known already, and a service has its back-off in its entry */
 	for (int i = 0; i < sight.demand_count; i++)
-		if (sight.demands[i].kind != SlotKind::kVisit)
-			sight.demands[i].not_before_us = sight.demands[i].kind == SlotKind::kTask
-												 ? TasksNotBefore(sight.targets[i])
-												 : PairNotBefore(sight.targets[i]);
+		if (sight.demands[i].kind == SlotKind::kTask)
+			sight.demands[i].not_before_us = TasksNotBefore(sight.targets[i]);
+		else if (sight.demands[i].kind == SlotKind::kCommand)
+			sight.demands[i].not_before_us = PairNotBefore(sight.targets[i]);
 
 	const int count = PlanActions(sight.slots, SlotCount(), sight.demands, sight.demand_count,
 								  limits, actions, capacity, &wake_at, scratch, &tasks_wait);
@@ -338,8 +358,9 @@ LookOnce()
 	DiscoverAgain();
 	next = MinTime(next, EnforceGrace(now));
 	next = MinTime(next, TendTasks(now));
+	next = MinTime(next, TendServices(now));
 	next = MinTime(next, SeeTasks(now));
-	TakeSight(now);
+	next = MinTime(next, TakeSight(now));
 	next = MinTime(next, CompleteTaskDemands(sight, now));
 	next = MinTime(next, AddVisitDemand(&sight, now));
 	next = MinTime(next, Allocate(now));

@@ -27,10 +27,16 @@ struct Sight
 void InitSpawner(MemoryContext context);
 /*
  * Reserves a free slot and registers a process for it. False when no slot is free, the database is closed for
- * DDL, or tasks have all the slots that they may have (nothing happened), or when the server has no background
- * worker slot left (the back-off of SpawnNotBefore() runs from now on).
+ * DDL, tasks and services have all the slots that they may have, or the service is not to be started any more
+ * (nothing happened), or when the server has no background worker slot left (the back-off of SpawnNotBefore() runs
+ * from now on).
  */
 bool Spawn(const PairKey &target, SlotKind kind);
+/*
+ * Pool lock held, shared suffices: the entry of the service whose pair this is, if it is to be started now and has
+ * no process; else kNone.
+ */
+int ServiceToStart(const PairKey &target, bool in_recovery, TimestampTz now);
 /* Before this time no process can be registered (DT_NOBEGIN: at once). */
 TimestampTz SpawnNotBefore();
 /*

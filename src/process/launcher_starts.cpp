@@ -4,7 +4,7 @@
  *
  * A start can end badly in four ways, and each comes back here:
  *	- the worker died after it had registered its exit callback: the callback freed the slot and left
- *	  start_failed with the reason that the log hook caught;
+ *	  start_failed with the reason that the log hook caught; the entry of a service it has told itself;
  *	- the process died before (library missing: the reason stands in the slot, no callback ran) or was never
  *	  forked: the postmaster's handle says "stopped" while the slot is still starting and has no pid;
  *	- nothing happened for start_timeout: the slot is reclaimed, the process asked to end; should it come
@@ -22,6 +22,10 @@
  * are due, and fires schedules that are. Only tasks of the pair wait with a back-off then, a longer one: whatever
  * the visit finds or leaves, starts do not follow each other at once. A passing reason fails no task; it waits for
  * the back-off.
+ *
+ * A service keeps its own back-off, for ever, whatever the reason (ServiceNotStarted): its entry is told in the
+ * lock hold that frees the slot, so that it names a slot only while that is its own. One that has attached and
+ * hangs keeps both until its process is gone; why it was given up stands in its slot until then.
  */
 #include "process/launcher.hpp"
 
@@ -31,6 +35,7 @@
 #include "core/backoff.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/ready.hpp"
+#include "shmem/service_table.hpp"
 
 namespace worker_pool
 {
@@ -71,6 +76,7 @@ AdoptSlots()
 	bool freed = false;
 
 	{
+		const TimestampTz now = GetCurrentTimestamp();
 		Leftovers leftovers = {};
 		LockScope lock(PoolLock());
 
@@ -80,6 +86,9 @@ AdoptSlots()
 
 			if (slot.state != SlotState::kStarting || slot.pid != 0)
 				continue;
+			/* started anew, and no failure */
+			if (slot.kind == SlotKind::kService)
+				ServiceGone(slot.service, true, nullptr, now);
 			(void) FreeSlot(i, nullptr, &leftovers);
 			freed = true;
 		}
@@ -196,10 +205,13 @@ static void
 HandleGoneDatabase(Oid database)
 {
 	ForgetItems(database);
+	{
+		LockScope lock(PoolLock());
 
-	LockScope lock(PoolLock());
-
-	ForgetDatabase(database);
+		ForgetServices(database, GetCurrentTimestamp());
+		ForgetDatabase(database);
+	}
+	WakeServiceWaiters();
 }
 
 static void
@@ -248,6 +260,12 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 		HandleGoneDatabase(failed.target.database);
 	else if (failed.kind == SlotKind::kVisit)
 		HandleFailedVisit(failed);
+	/* it has its own back-off (ReclaimStarting, worker.cpp), and nobody else waits for its pair */
+	if (failed.kind == SlotKind::kService)
+	{
+		WakeServiceWaiters();
+		return;
+	}
 	if (IsLasting(failed.error.sqlstate))
 	{
 		if (failed.kind == SlotKind::kTask)
@@ -286,6 +304,30 @@ HandleFailedStart(const FailedStart &failed, TimestampTz now)
 			PG_UINT64_MAX);
 }
 
+/*
+ * Under the lock: takes a start that never came, or not in time, out of its slot; one that has attached and hangs
+ * is told to go: its own exit gives the slot back. False: it was told before.
+ */
+static bool
+ReclaimStarting(int index, const BriefError &error, TimestampTz now)
+{
+	WorkerSlot &slot = SlotAt(index);
+	Leftovers leftovers = {};
+
+	if (slot.pid != 0)
+	{
+		if (slot.terminate_sent)
+			return false;
+		slot.start_error = error; /* for the exit callback of a service */
+		TerminateSlot(index, StopReason::kShutdown);
+		return true;
+	}
+	if (slot.kind == SlotKind::kService)
+		ServiceNotStarted(slot.service, error, now);
+	(void) FreeSlot(index, nullptr, &leftovers);
+	return true;
+}
+
 /* Under the lock: did the start in this slot fail? Takes it out of the slot then. */
 static bool
 TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart *failed,
@@ -300,9 +342,7 @@ TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart 
 				   slot.next_id};
 		slot.start_failed = false;
 		if (failed->error.sqlstate == 0)
-			SetBriefError(&failed->error, ERRCODE_INSUFFICIENT_RESOURCES,
-						  "could not start a worker: its process ended while it was starting",
-						  "The server log may tell why.", nullptr);
+			SetUnexplainedStart(&failed->error);
 		return true;
 	}
 	if (slot.state != SlotState::kStarting)
@@ -324,20 +364,7 @@ TakeFailedStart(int index, BgwHandleStatus status, TimestampTz now, FailedStart 
 					  "could not start a worker within worker_pool.start_timeout",
 					  "Its process did not finish connecting.",
 					  "See the server log, or increase \"worker_pool.start_timeout\".");
-
-	Leftovers leftovers = {};
-
-	if (slot.pid != 0)
-	{
-		/* it has attached and hangs: its own exit gives the slot back */
-		if (!slot.terminate_sent)
-			TerminateSlot(index, StopReason::kShutdown);
-		else
-			return false;
-	}
-	else
-		(void) FreeSlot(index, nullptr, &leftovers);
-	return true;
+	return ReclaimStarting(index, failed->error, now);
 }
 
 /* Drops what is remembered of pairs that failed some time ago. */

@@ -7,8 +7,8 @@
  * report on its way to the log and, in a worker of ours that has not started yet, copies it in fixed size
  * into the slot. The launcher hands it to the commands that wait (launcher_starts.cpp).
  *
- * It also gives the log line of a cancel its true words (the own time-out of a command or task, stop_worker,
- * cancel_task): the server knows only that somebody asked for it.
+ * It also gives the log line of a cancel its true words (the own time-out of a command, task or service,
+ * stop_worker, cancel_task, a service that is to stop): the server knows only that somebody asked for it.
  */
 #include "process/worker_command.hpp"
 
@@ -30,7 +30,9 @@ CatchStartError(const ErrorData *error)
 	LockScope lock(PoolLock());
 	WorkerSlot &slot = SlotAt(ticket.slot);
 
-	if (slot.generation == ticket.generation && slot.state == SlotState::kStarting)
+	/* one that was told to go says only that it goes */
+	if (slot.generation == ticket.generation && slot.state == SlotState::kStarting &&
+		!slot.terminate_sent)
 		SetBriefError(&slot.start_error, error->sqlerrcode, error->message, error->detail,
 					  error->hint);
 }

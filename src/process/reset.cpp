@@ -227,18 +227,23 @@ MemoryHeld()
 }
 
 bool
-ShouldRetire(uint64 commands_done, TimestampTz started_at)
+IsWornOut(uint64 commands_done, TimestampTz started_at)
 {
 	const TimestampTz now = GetCurrentTimestamp();
 
 	if (commands_done >= kMostCommands || CustomSettingsApplied() >= kMostCustomSettings ||
-		LibraryWasLoaded() || TimestampDifferenceExceeds(started_at, now, kLongestLifeMs))
+		TimestampDifferenceExceeds(started_at, now, kLongestLifeMs))
 		return true;
-	if ((commands_done % kMemoryCheckEvery == 0 ||
-		 TimestampDifferenceExceeds(GetCurrentStatementStartTimestamp(), now, kLongCommandMs)) &&
-		MemoryHeld() > kMostMemory)
-		return true;
-	return ForeignConnectionOpen(commands_done);
+	return (commands_done % kMemoryCheckEvery == 0 ||
+			TimestampDifferenceExceeds(GetCurrentStatementStartTimestamp(), now, kLongCommandMs)) &&
+		   MemoryHeld() > kMostMemory;
+}
+
+bool
+ShouldRetire(uint64 commands_done, TimestampTz started_at)
+{
+	return LibraryWasLoaded() || IsWornOut(commands_done, started_at) ||
+		   ForeignConnectionOpen(commands_done);
 }
 
 void

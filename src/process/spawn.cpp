@@ -10,6 +10,9 @@
  * log line an episode, one at its end. There is no event for "a background worker slot of the server became free", so
  * this is the one place where the pool looks by the clock, and only while somebody waits.
  *
+ * A service has one process at most. So its entry is told of the slot in the same lock hold that reserves it,
+ * after another look at whether it is to be started; where no process can be registered both are taken back.
+ *
  * The handles belong to this launcher's life. A restarted launcher has none for the processes that its
  * predecessor registered; it frees the slots of those that have not attached (AdoptSlots).
  */
@@ -18,6 +21,7 @@
 #include "config/settings.hpp"
 #include "core/backoff.hpp"
 #include "shmem/databases.hpp"
+#include "shmem/service_table.hpp"
 
 namespace worker_pool
 {
@@ -163,24 +167,66 @@ NoteRegistration(bool registered)
 		TimestampTzPlusMilliseconds(last_refusal, BackoffDelayMs(step, kFirstDelayMs, kMaxDelayMs));
 }
 
+int
+ServiceToStart(const PairKey &target, bool in_recovery, TimestampTz now)
+{
+	const int index = FindServiceOfPair(target.fresh_id);
+	TimestampTz next = DT_NOEND;
+
+	if (index == kNone || ServiceAt(index).slot != kNone ||
+		!CanStart(ServiceAt(index), in_recovery, now, &next))
+		return kNone;
+	return index;
+}
+
+/*
+ * Lock held: reserves a slot; kNone when that may not be. In one hold: a DDL session that closes the database from
+ * here on sees the slot; and a worker that has turned to tasks meanwhile (StartTasks) may have taken the last slot
+ * that they may have.
+ */
+static int
+Reserve(const PairKey &target, SlotKind kind, bool in_recovery, TimestampTz now)
+{
+	const bool is_service = kind == SlotKind::kService;
+	const int service = is_service ? ServiceToStart(target, in_recovery, now) : kNone;
+
+	if (IsBlocked(target.database) || (IsShared(kind) && pool->task_slots >= TaskSlotLimit()) ||
+		(is_service && service == kNone))
+		return kNone;
+
+	const int slot = ReserveSlot(target, kind, now);
+
+	if (slot != kNone && is_service)
+		ServiceReserved(service, slot);
+	return slot;
+}
+
+/* Gives back a slot for which no process could be registered. */
+static void
+TakeBack(const WorkerTicket &ticket, TimestampTz now)
+{
+	Leftovers leftovers = {};
+	LockScope lock(PoolLock());
+
+	/* it was not started: that is no failure of the service */
+	if (ticket.kind == SlotKind::kService)
+		ServiceGone(SlotAt(ticket.slot).service, true, nullptr, now);
+	(void) FreeSlot(ticket.slot, nullptr, &leftovers);
+}
+
 bool
 Spawn(const PairKey &target, SlotKind kind)
 {
 	WorkerTicket ticket = {kNone, kind, 0, 0};
 	const TimestampTz now = GetCurrentTimestamp();
+	const bool in_recovery = RecoveryInProgress();
 
 	if (not_before > now)
 		return false;
 	{
 		LockScope lock(PoolLock());
 
-		/*
-		 * In the same hold: a DDL session that closes the database from here on sees the slot; and a worker that
-		 * has turned to tasks meanwhile (StartTasks) may have taken the last slot that they may have.
-		 */
-		if (!IsBlocked(target.database) &&
-			(kind != SlotKind::kTask || pool->task_slots < TaskSlotLimit()))
-			ticket.slot = ReserveSlot(target, kind, now);
+		ticket.slot = Reserve(target, kind, in_recovery, now);
 		if (ticket.slot != kNone)
 			ticket.generation = SlotAt(ticket.slot).generation;
 	}
@@ -193,12 +239,7 @@ Spawn(const PairKey &target, SlotKind kind)
 
 	WP_FAULT("launcher.after_register");
 	if (!registered)
-	{
-		Leftovers leftovers = {};
-		LockScope lock(PoolLock());
-
-		(void) FreeSlot(ticket.slot, nullptr, &leftovers);
-	}
+		TakeBack(ticket, now);
 	NoteRegistration(registered);
 	return registered;
 }

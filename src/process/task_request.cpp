@@ -66,7 +66,7 @@ SettingText(const JsonbValue &value, bool *known)
 	}
 }
 
-static void
+void
 ReadSettings(Datum column, Request *request)
 {
 	Jsonb *object = DatumGetJsonbP(column);

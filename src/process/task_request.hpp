@@ -12,5 +12,7 @@ namespace worker_pool
 
 /* The command, arguments and settings of a row, in CurrentMemoryContext. */
 Request RequestOfTask(Relation task, HeapTuple tuple);
+/* The `settings` of a row, a jsonb object, into a request. */
+void ReadSettings(Datum object, Request *request);
 
 } // namespace worker_pool

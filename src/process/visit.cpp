@@ -12,8 +12,9 @@
  *	   Before that it marks the database for a load, if it is to make one: should it die halfway, the mark
  *	   stands, and another visit comes.
  *	2. It looks, and reports.
- *	3. No extension, or one in a version that is not ours: the ready queue forgets the database. In recovery it
- *	   ends here: nothing can be written, and nothing runs.
+ *	3. No extension, or one in a version that is not ours: the ready queue forgets the database, and so do the
+ *	   services. In recovery nothing can be written, and only services run that may: memory is told of them, and
+ *	   it ends here.
  *	4. What the rows want (visit_work.cpp): steps that do not depend on each other, each in a transaction of its
  *	   own. It says how the look went (NoteLook), so that one that failed comes again later.
  *
@@ -28,6 +29,7 @@
 #include "pg/guard.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/ready.hpp"
+#include "shmem/service_table.hpp"
 
 namespace worker_pool
 {
@@ -136,6 +138,22 @@ Begin()
 	return wanted;
 }
 
+/* Nothing of this database runs. */
+static void
+ForgetRows()
+{
+	const TimestampTz now = GetCurrentTimestamp();
+
+	ForgetItems(MyDatabaseId);
+	{
+		LockScope lock(PoolLock());
+
+		ForgetServices(MyDatabaseId, now);
+	}
+	WakeServiceWaiters();
+	WakeLauncher();
+}
+
 void
 RunVisit()
 {
@@ -149,8 +167,10 @@ RunVisit()
 		return;
 	}
 	if (!served)
-		ForgetItems(MyDatabaseId);
-	else if (!in_recovery)
+		ForgetRows();
+	else if (in_recovery)
+		TendRowsInRecovery();
+	else
 		TendRows(wanted);
 }
 

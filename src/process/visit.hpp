@@ -22,4 +22,7 @@ bool RunVisitStep(void (*step)());
  */
 void TendRows(bool whole);
 
+/* The part of it that a visit in recovery does: tells memory the services, and brings configs. Writes nothing. */
+void TendRowsInRecovery();
+
 } // namespace worker_pool

@@ -13,16 +13,20 @@
  *	4. rows are loaded into the ready queue: all of them after a start, where somebody said that there are rows
  *	   that nobody pushed (step 3 is among those who do), or where a pair has more in the table and no worker of
  *	   it is there to load on;
- *	5. history that is too old is deleted, some rows at a time.
+ *	5. services: memory is told all rows, for the same reasons as in step 4 (in recovery, by every visit); then, in
+ *	   every visit, configs that a process cannot read are brought, and quarantines written down, each in a
+ *	   transaction of its own;
+ *	6. history that is too old is deleted, some rows at a time.
  *
  * What is left when the process dies: a pause stays unstored, a load unfinished, a purge due, and each of them
- * is a reason for another visit. An error of a role that was taken and not dealt with comes anew with the next
+ * is a reason for another visit; what a service waits for stands in its entry until it was done. An error of a role that was taken and not dealt with comes anew with the next
  * start of a worker.
  */
 #include "process/visit.hpp"
 
 #include "catalog/queue_row.hpp"
 #include "catalog/row_scan.hpp"
+#include "catalog/service_row.hpp"
 #include "catalog/task_store.hpp"
 #include "config/settings.hpp"
 #include "feature/authority.hpp"
@@ -37,6 +41,10 @@ static constexpr int kMostPauses = 1000;
 static constexpr int kMostFailSteps = 100;
 static constexpr int kMostPurgeSteps = 50;
 static constexpr int kRowsAStep = 1000;
+static constexpr int kMostQuarantines = 100;
+/* When a load of services that failed is made again; in recovery so often at most. */
+static constexpr int64 kLoadAgainMs = 1000;
+static constexpr int kMostLoads = 3;
 /* A purge that wants to go on so soon goes on at once. */
 static constexpr int64 kSoonUs = 2 * USECS_PER_SEC;
 
@@ -277,6 +285,63 @@ Load()
 	WP_FAULT("visit.after_load");
 }
 
+/* --- services --------------------------------------------------------------------------------------------- */
+
+static bool quarantine_found = false;
+
+static void
+StoreQuarantine()
+{
+	WithSnapshot([]() { quarantine_found = StoreOneQuarantine(); });
+}
+
+static bool
+StoreQuarantines()
+{
+	for (int i = 0; i < kMostQuarantines; i++)
+	{
+		quarantine_found = false;
+		if (!RunVisitStep(StoreQuarantine))
+			return false;
+		if (!quarantine_found)
+			return true;
+		QuarantineStored();
+	}
+	return true;
+}
+
+/* False: a step failed. */
+static bool
+TendServiceRows(bool load)
+{
+	bool done = true;
+
+	if (load && !RunVisitStep(LoadServices))
+	{
+		/* the mark that led here is taken away by the load of the tasks */
+		MarkRescan(MyDatabaseId, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kLoadAgainMs));
+		done = false;
+	}
+	done = RunVisitStep(ForgetUnconnectedCrashes) && done;
+	done = RunVisitStep(CountUnconnectedStart) && done;
+	done = RunVisitStep(LoadServiceConfigs) && done;
+	done = StoreQuarantines() && done;
+	return done;
+}
+
+/*
+ * A load may be cancelled by what is replayed meanwhile, and nobody else comes: so it is tried again at once. On a
+ * standby the ready queue sends no visits.
+ */
+void
+TendRowsInRecovery()
+{
+	for (int i = 0; i < kMostLoads; i++)
+		if (RunVisitStep(LoadServices))
+			break;
+	(void) RunVisitStep(LoadServiceConfigs);
+}
+
 /* --- history ---------------------------------------------------------------------------------------------- */
 
 static TimestampTz purge_again = DT_NOEND;
@@ -326,6 +391,7 @@ TendRows(bool whole)
 		done = RunVisitStep(Load) && done;
 		WakeLauncher(); /* workers can start while the rest is done */
 	}
+	done = TendServiceRows(whole || (reasons & kLookRescan) != 0) && done;
 	if (whole || (reasons & kLookPurge) != 0)
 		done = Purge() && done;
 	NoteLook(MyDatabaseId, !done);

@@ -21,6 +21,11 @@
  * stopped the slot, by authority changes, SIGHUP and SIGTERM; each is found by looking at the state, so a lost
  * or spurious wake is harmless.
  *
+ * The process of a service (service_runner.cpp) comes the same way, and differs in this: after 2 it finds out what
+ * it is to run, and does not connect where that wants no database; in 5 it runs nothing but its service, and waits
+ * in a loop of its own; and in the exit callback it tells the entry of the service, in the lock hold that frees the
+ * slot. A start that fails is told as such (ServiceNotStarted), all else by service_runner.cpp (LeaveService).
+ *
  * If the process dies at any line: before 1 the launcher's handle says "stopped" and it reclaims the slot;
  * after 1 the callback gives it back; SIGKILL makes the postmaster rebuild shared memory.
  */
@@ -33,6 +38,7 @@
 #include "pg/guard.hpp"
 #include "process/executor.hpp"
 #include "process/result_writer.hpp"
+#include "process/service_runner.hpp"
 #include "process/task_runner.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/memory.hpp"
@@ -97,6 +103,38 @@ EndReason()
 	return &timed_out;
 }
 
+void
+SetUnexplainedStart(BriefError *error)
+{
+	SetBriefError(error, ERRCODE_INSUFFICIENT_RESOURCES,
+				  "could not start a worker: its process ended while it was starting",
+				  "The server log may tell why.", nullptr);
+}
+
+/*
+ * Lock held: the entry of this process's service learns that it is gone. A reason in a slot that was told to go
+ * is the launcher's, which gave the start up (launcher_starts.cpp).
+ */
+static void
+TellService(WorkerSlot &slot)
+{
+	const TimestampTz now = GetCurrentTimestamp();
+	const int service = slot.service;
+	BriefError *error = &slot.start_error;
+
+	if (slot.state == SlotState::kStarting && (!slot.terminate_sent || error->sqlstate != 0))
+	{
+		if (error->sqlstate == 0)
+			SetUnexplainedStart(error);
+		ServiceNotStarted(service, *error, now);
+		return;
+	}
+	LeaveService(EndReason(), now);
+	/* one that was told to go before it knew what it is to run */
+	if (ServiceAt(service).slot == my_slot && ServiceAt(service).slot_generation == my_generation)
+		ServiceGone(service, true, nullptr, now);
+}
+
 /*
  * Gives the slot back, and before it the tasks that it has: the last act of every worker, however it ends. Its
  * transaction is rolled back by now. Only fields change here.
@@ -107,6 +145,7 @@ GiveSlotBack(int code, Datum argument)
 	const int index = DatumGetInt32(argument);
 	int finished = kNone;
 	int submitter = kNone;
+	bool is_service = false;
 	Leftovers leftovers = {};
 
 	(void) code;
@@ -127,9 +166,14 @@ GiveSlotBack(int code, Datum argument)
 			WantVisit(slot.target.database);
 		if (slot.command != kNone)
 			submitter = CommandAt(slot.command).submitter_proc;
+		is_service = slot.kind == SlotKind::kService;
+		if (is_service)
+			TellService(slot);
 		finished = FreeSlot(index, EndReason(), &leftovers);
 	}
 	WakeWaiters(finished, submitter);
+	if (is_service)
+		LeftService();
 	FreeLeftovers(leftovers);
 	ConditionVariableBroadcast(&pool->slot_freed);
 	WakeLauncher();
@@ -161,8 +205,12 @@ Attach(const WorkerTicket &ticket)
 [[noreturn]] void
 RetireWorker()
 {
-	pgstat_report_activity(STATE_IDLE, nullptr);
-	(void) ReportStatistics(true);
+	/* a process without a database has no statistics */
+	if (OidIsValid(MyDatabaseId))
+	{
+		pgstat_report_activity(STATE_IDLE, nullptr);
+		(void) ReportStatistics(true);
+	}
 	proc_exit(0);
 }
 
@@ -189,6 +237,17 @@ RefuseIfNotAllowed(const PairKey &target)
 						why.hint[0] ? errhint("%s", why.hint) : 0));
 }
 
+/* What every worker has, with a database or without one. */
+static void
+PrepareWorker()
+{
+	MessageContext =
+		AllocSetContextCreate(TopMemoryContext, "MessageContext", ALLOCSET_DEFAULT_SIZES);
+	AttachMemory();
+	authority_seen = pg_atomic_read_u64(&pool->authority_changes);
+	settings_seen = pg_atomic_read_u64(&pool->setting_changes);
+}
+
 static void
 Connect(const WorkerTicket &ticket)
 {
@@ -200,11 +259,7 @@ Connect(const WorkerTicket &ticket)
 	process_session_preload_libraries();
 	WP_FAULT("worker.after_connect");
 
-	MessageContext =
-		AllocSetContextCreate(TopMemoryContext, "MessageContext", ALLOCSET_DEFAULT_SIZES);
-	AttachMemory();
-	authority_seen = pg_atomic_read_u64(&pool->authority_changes);
-	settings_seen = pg_atomic_read_u64(&pool->setting_changes);
+	PrepareWorker();
 	pgstat_report_appname("worker_pool");
 	if (ticket.kind == SlotKind::kVisit)
 		return;
@@ -213,7 +268,8 @@ Connect(const WorkerTicket &ticket)
 	RememberAuthority(target.database, target.role);
 	CommitTransactionCommand();
 	InitResultWriter();
-	InitTasks();
+	if (ticket.kind != SlotKind::kService)
+		InitTasks();
 	RememberBaseline();
 }
 
@@ -352,6 +408,24 @@ WaitForWork()
 	RESUME_CANCEL_INTERRUPTS();
 }
 
+/* Runs what the slot has: its service for life, or a command, or tasks. */
+static void
+ServeOnce()
+{
+	if (SlotAt(my_slot).kind == SlotKind::kService)
+		ServeService();
+	/*
+	 * Not "has a command": a session may have assigned one this moment, which is to be
+	 * accepted first.
+	 */
+	if (SlotAt(my_slot).state != SlotState::kRunning)
+		WaitForWork();
+	if (SlotAt(my_slot).kind == SlotKind::kTask)
+		TaskStep();
+	else
+		RunAssignedCommand();
+}
+
 [[noreturn]] static void
 Serve()
 {
@@ -363,20 +437,24 @@ Serve()
 
 	for (;;)
 		/* a C++ exception must become an ERROR while this frame, where it will land, still lives */
-		EnterCpp(
-			[]()
-			{
-				/*
-				 * Not "has a command": a session may have assigned one this moment, which is to be
-				 * accepted first.
-				 */
-				if (SlotAt(my_slot).state != SlotState::kRunning)
-					WaitForWork();
-				if (SlotAt(my_slot).kind == SlotKind::kTask)
-					TaskStep();
-				else
-					RunAssignedCommand();
-			});
+		EnterCpp([]() { ServeOnce(); });
+}
+
+/* starting -> idle or running; stopping where it was told so meanwhile: what is queued stays so. */
+static void
+ReportStarted()
+{
+	LockScope lock(PoolLock());
+	WorkerSlot &slot = SlotAt(my_slot);
+
+	if (slot.state == SlotState::kStarting &&
+		(slot.terminate_sent || IsBlocked(slot.target.database) || !settings::enabled))
+		StopSlot(my_slot); /* WaitForWork will see that */
+	else if (slot.state == SlotState::kStarting)
+	{
+		NoteCommandBegins();
+		(void) SlotStarted(my_slot);
+	}
 }
 
 [[noreturn]] static void
@@ -395,23 +473,18 @@ WorkerMain()
 	if (!Attach(ticket))
 		proc_exit(0);
 	BackgroundWorkerUnblockSignals();
-	Connect(ticket);
+	if (ticket.kind != SlotKind::kService || PrepareService())
+		Connect(ticket);
+	else
+		PrepareWorker();
 	WP_FAULT("worker.before_started");
 	ReloadConfiguration();
+	ReportStarted();
+	if (ticket.kind == SlotKind::kService)
 	{
-		LockScope lock(PoolLock());
-
-		/* unless it was told to stop while it was starting: WaitForWork will see that */
-		WorkerSlot &slot = SlotAt(my_slot);
-
-		if (slot.state == SlotState::kStarting &&
-			(slot.terminate_sent || IsBlocked(slot.target.database) || !settings::enabled))
-			StopSlot(my_slot); /* what is queued stays so */
-		else if (slot.state == SlotState::kStarting)
-		{
-			NoteCommandBegins();
-			(void) SlotStarted(my_slot);
-		}
+		MemoryContextSwitchTo(MessageContext);
+		if (SlotAt(my_slot).state != SlotState::kRunning)
+			RetireWorker();
 	}
 	if (ticket.kind == SlotKind::kVisit)
 	{

@@ -33,6 +33,7 @@
 #include "process/command_timer.hpp"
 #include "process/executor.hpp"
 #include "process/result_writer.hpp"
+#include "process/service_runner.hpp"
 #include "process/task_runner.hpp"
 #include "shmem/memory.hpp"
 
@@ -98,10 +99,15 @@ AbsorbLateCancel()
 bool
 LauncherIsToKnow(AfterCommand after)
 {
-	return after != AfterCommand::kNext &&
-		   (pool->queued_total > 0 || pool->tasks_contended ||
-			pool->launcher_wake_at > SlotAt(my_slot).state_changed_at +
-										 static_cast<int64>(settings::idle_timeout_ms) * 1000);
+	const WorkerSlot &slot = SlotAt(my_slot);
+
+	if (after == AfterCommand::kNext)
+		return false;
+	if (pool->queued_total > 0 || pool->tasks_contended)
+		return true;
+	return slot.kind != SlotKind::kService &&
+		   pool->launcher_wake_at >
+			   slot.state_changed_at + static_cast<int64>(settings::idle_timeout_ms) * 1000;
 }
 
 /* Publishes `pending`, finishes the record and moves the slot on; see the picture above. */
@@ -327,7 +333,9 @@ void
 RollBack()
 {
 	AbortOutOfAnyTransaction();
-	PortalErrorCleanup();
+	/* a process without a database has no portals, not even the table of them */
+	if (OidIsValid(MyDatabaseId))
+		PortalErrorCleanup();
 	if (MyReplicationSlot != nullptr)
 		ReplicationSlotRelease();
 	compat::DropTemporaryReplicationSlots();
@@ -342,13 +350,21 @@ bool
 ExplainCancel(const ErrorData *error, char *message, Size size)
 {
 	if (error->sqlerrcode != ERRCODE_QUERY_CANCELED ||
-		(phase != Phase::kRunning && !TaskIsRunning()))
+		(phase != Phase::kRunning && !TaskIsRunning() && !ServiceIsRunning()))
 		return false;
 	if (CommandTimedOut(message, size))
 		return true;
 
 	const WorkerSlot &slot = SlotAt(my_slot);
 	const uint64 id = WorkId(slot);
+
+	if (ServiceIsRunning())
+	{
+		if (!slot.cancel_sent || slot.stop_reason != StopReason::kRequested)
+			return false;
+		strlcpy(message, kServiceStoppedMessage, size);
+		return true;
+	}
 
 	if (id == 0 || slot.cancel_id != id || slot.stop_reason != StopReason::kRequested)
 		return false;
@@ -359,7 +375,8 @@ ExplainCancel(const ErrorData *error, char *message, Size size)
 bool
 TimedOutAndRunning(char *message, Size size)
 {
-	return (phase == Phase::kRunning || TaskIsRunning()) && CommandTimedOut(message, size);
+	return (phase == Phase::kRunning || TaskIsRunning() || ServiceIsRunning()) &&
+		   CommandTimedOut(message, size);
 }
 
 ErrorData *
@@ -386,6 +403,11 @@ RecoverFromError()
 	disable_all_timeouts(false);
 	QueryCancelPending = false;
 
+	if (InServiceWork())
+	{
+		RecoverService();
+		return;
+	}
 	if (InTaskWork())
 	{
 		RecoverTask();

@@ -34,13 +34,18 @@ void RecoverFromError();
 
 /* Of a task that is ended by cancel_task. */
 inline constexpr char kCancelledMessage[] = "canceling task due to cancel_task";
+/* Of a service that is told to stop and does not by itself (SignalService). */
+inline constexpr char kServiceStoppedMessage[] = "canceling service because it is to stop";
 
 /*
  * Takes the error from elog's stack, in the words the user is to see, into MessageContext; logs it. Before
  * anything is rolled back.
  */
 ErrorData *TakeError();
-/* What PostgresMain's handler does, in its order, and what AutoVacLauncherMain adds outside a transaction. */
+/*
+ * What PostgresMain's handler does, in its order, and what AutoVacLauncherMain adds outside a transaction. Also in a
+ * process without a database.
+ */
 void RollBack();
 
 /* Shows in pg_stat_activity what runs, as application_name: "<prefix><id> (<name>)". */
@@ -50,17 +55,17 @@ void ReportIdle();
 
 /*
  * Under the lock, the slot having moved on: is there something that only the launcher can do about that?
- * (what waits for a process, or the idle worker's time-out)
+ * (what waits for a process, or the idle worker's time-out, which that of a service has not)
  */
 bool LauncherIsToKnow(AfterCommand after);
 
 /*
- * The true words for a cancel (57014) that hit the running command: its own time-out, or stop_worker. False
- * where the server's words are right.
+ * The true words for a cancel (57014) that hit the running command, task or service: its own time-out, or whoever
+ * stopped it. False where the server's words are right.
  */
 bool ExplainCancel(const ErrorData *error, char *message, Size size);
 
-/* Did the running command's own time-out go off, and is it still running? Its words, then. */
+/* Did the own time-out of the running command, task or service go off, and is it still running? Its words, then. */
 bool TimedOutAndRunning(char *message, Size size);
 
 /* Leaves with exit code 0 (worker.cpp). */

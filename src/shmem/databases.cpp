@@ -174,6 +174,19 @@ NoteDatabase(Oid database)
 		entry->visit_wanted = true;
 }
 
+void
+WantVisitsWhereServed()
+{
+	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
+	for (int i = 0; i < table->used; i++)
+	{
+		DatabaseEntry &entry = table->entries[i];
+
+		if (OidIsValid(entry.database) && IsServed(entry))
+			entry.visit_wanted = true;
+	}
+}
+
 int
 DatabasesToVisit(Oid *databases, int capacity)
 {

@@ -78,6 +78,8 @@ bool IsBlocked(Oid database);
 void WantVisit(Oid database);
 /* The launcher's discovery after a start: asks for a visit unless one has reported. */
 void NoteDatabase(Oid database);
+/* Asks for a visit of each database that has the extension; the caller wakes the launcher. */
+void WantVisitsWhereServed();
 /*
  * Fills in up to `capacity` databases that want a visit and are not closed; returns how many. Shared lock
  * suffices.

@@ -110,7 +110,8 @@ enum class LimitKind : uint8
 {
 	kConcurrency, /* a concurrency key: 1 at a time */
 	kQueue,		  /* a queue: max_running, or paused */
-	kCareful,	  /* one task that was unfinished at a crash, in the whole cluster */
+	/* one task that was unfinished at a crash, or one service, in the whole cluster */
+	kCareful,
 };
 
 enum class TakeResult : uint8
@@ -247,6 +248,13 @@ int StealBatch(int slot, uint64 generation);
 /* Launcher: a careful task has held the limit for longer than kCarefulLimitUs: others may begin. Next time to look. */
 TimestampTz RelaxCareful(TimestampTz now);
 inline constexpr int64 kCarefulLimitUs = 2 * USECS_PER_SEC;
+/*
+ * The process of a service that may bring the server down: it holds the careful limit, which it shares with tasks, from
+ * now on. False: another one has it; try again in a moment.
+ */
+bool TakeCarefulForService(TimestampTz now);
+/* It gives the limit back: once for each time that it was taken. Without the pool lock. Never raises. */
+void LeaveCarefulOfService();
 
 /* --- cancel -------------------------------------------------------------------------------------------- */
 

@@ -12,9 +12,7 @@
  * (NextDirtyPause, PauseStored). A load never overwrites a dirty pause, which is newer than what it read. If the
  * server crashes before the visit, the pause is lost; pause() waits for the visit and says so if it did not come.
  *
- * Careful mode: tasks that were unfinished at a crash run one at a time in the whole cluster, so that one that
- * brings the server down is known. One that holds the limit for kCarefulLimitUs has shown that it does not do so
- * at once, and gets company.
+ * The careful limit is taken and left in ready_careful.cpp.
  */
 #include "shmem/ready_table.hpp"
 
@@ -106,18 +104,6 @@ GiveBack(int32 index, WakeSet *wakes)
 	limit.count--;
 	Unpark(index, 1, wakes);
 	ReleaseLimit(index);
-}
-
-void
-LeaveCareful(int32 index, WakeSet *wakes)
-{
-	TaskLimit &limit = LimitAt(ready_table->careful_limit);
-
-	Assert(ItemAt(index).careful && limit.count > 0);
-	ItemAt(index).careful = false;
-	limit.count--;
-	limit.most = std::max(1, limit.most - 1);
-	Unpark(ready_table->careful_limit, 1, wakes);
 }
 
 void
@@ -392,86 +378,6 @@ PauseStored(Oid oid, int32 queue, const PauseNote &note)
 		}
 	}
 	ConditionVariableBroadcast(&pool->pause_stored);
-}
-
-/* --- careful mode ------------------------------------------------------------------------------------------ */
-
-/* A taken item waits until the careful limit has room. */
-static void
-ParkCareful(int32 index, TimestampTz now, WakeSet *wakes)
-{
-	ReadyItem &item = ItemAt(index);
-	const int32 pair = LeaveTaken(index, wakes);
-
-	if (item.forgotten)
-		FreeItem(index);
-	else if (item.again)
-	{
-		item.again = false;
-		PlaceItem(index, now, wakes);
-		WakeFor(index, wakes);
-	}
-	else
-		ParkItem(index, ready_table->careful_limit);
-	ReleaseTaskPair(pair);
-	/* it has to look after the limit from now on: RelaxCareful */
-	wakes->launcher = true;
-}
-
-bool
-TakeCareful(int index, uint64 serial)
-{
-	const TimestampTz now = GetCurrentTimestamp();
-	WakeSet wakes = {};
-	bool alone = false;
-
-	{
-		LockScope lock(TaskLock());
-		ReadyItem &item = ItemAt(index);
-		TaskLimit &limit = LimitAt(ready_table->careful_limit);
-
-		if (item.state != ItemState::kTaken || item.serial != serial)
-			return false;
-		if (item.careful)
-			return true;
-		alone = RoomOf(limit) > 0;
-		if (alone)
-		{
-			item.careful = true;
-			ready_table->careful_pair = item.pair;
-			limit.count++;
-			ready_table->careful_since = now;
-		}
-		else
-			ParkCareful(index, now, &wakes);
-	}
-	FireWakes(wakes);
-	return alone;
-}
-
-TimestampTz
-RelaxCareful(TimestampTz now)
-{
-	TimestampTz next = DT_NOEND;
-	WakeSet wakes = {};
-
-	{
-		LockScope lock(TaskLock());
-		TaskLimit &limit = LimitAt(ready_table->careful_limit);
-
-		if (limit.parked == 0)
-			return DT_NOEND;
-		if (ready_table->careful_since + kCarefulLimitUs <= now)
-		{
-			limit.most = limit.count + 1;
-			ready_table->careful_since = now;
-			Unpark(ready_table->careful_limit, 1, &wakes);
-		}
-		if (limit.parked > 0)
-			next = ready_table->careful_since + kCarefulLimitUs;
-	}
-	FireWakes(wakes);
-	return next;
 }
 
 } // namespace worker_pool

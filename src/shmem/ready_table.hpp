@@ -181,7 +181,7 @@ struct ReadyTable
 	int32 look_cursor;
 	int32 careful_limit;
 	int32 careful_pair;		   /* that had the careful limit last, or was let through for it */
-	TimestampTz careful_since; /* when the last careful task began, or was given company */
+	TimestampTz careful_since; /* when the last one took that limit, or was given company */
 	uint32 note_serial;
 
 	int32 item_buckets[kItemBuckets];
@@ -405,7 +405,7 @@ int Unpark(int32 limit, int most, WakeSet *wakes);
 /* An item of that spec is not ready any more: the next of its limits takes its place. */
 void UnparkInPlaceOf(const ItemSpec &spec, WakeSet *wakes);
 
-/* Careful limit: the item, which holds it, gives it back. */
+/* Careful limit: the item, which holds it, gives it back (ready_careful.cpp). */
 void LeaveCareful(int32 item, WakeSet *wakes);
 
 /* --- room (ready_room.cpp) ------------------------------------------------------------------------------ */

@@ -16,6 +16,7 @@
 #include "shmem/databases.hpp"
 #include "shmem/memory.hpp"
 #include "shmem/ready.hpp"
+#include "shmem/service_table.hpp"
 #include "shmem/slots.hpp"
 #include "shmem/waiters.hpp"
 
@@ -47,8 +48,8 @@ struct Part
 static const Part kParts[] = {
 	{SlotMemorySize, InitSlots},		 {PairMemorySize, InitPairs},
 	{CommandMemorySize, InitCommands},	 {WaiterMemorySize, InitWaiters},
-	{DatabaseMemorySize, InitDatabases}, {ReadyMemorySize, InitReady},
-	{DsaMemorySize, InitMemory},
+	{DatabaseMemorySize, InitDatabases}, {ServiceMemorySize, InitServices},
+	{ReadyMemorySize, InitReady},		 {DsaMemorySize, InitMemory},
 };
 
 static Size
@@ -113,8 +114,10 @@ InitRoot(PoolRoot *root)
 	ConditionVariableInit(&root->slot_freed);
 	ConditionVariableInit(&root->task_ended);
 	ConditionVariableInit(&root->pause_stored);
+	ConditionVariableInit(&root->service_changed);
 	pg_atomic_init_u32(&root->drain_waiters, 0);
 	pg_atomic_init_u32(&root->task_waiters, 0);
+	pg_atomic_init_u32(&root->service_waiters, 0);
 	pg_atomic_init_u64(&root->authority_changes, 0);
 	pg_atomic_init_u64(&root->setting_changes, 0);
 	pg_atomic_init_u64(&root->bytes_used, 0);

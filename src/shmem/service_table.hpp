@@ -15,8 +15,11 @@
  *	state							the functions below, each named after what has happened
  *	slot							launcher (reserved); cleared by ServiceGone
  *	cycles_*, failures, trouble		the process; ServiceGone
- *	store							ServiceGone, ServiceOverran: a visit is to write the quarantine down; cleared by it
- *	*_warned						launcher
+ *	suspect, careful				the process; careful is cleared by ServiceGone, too: who leaves the limit has looked
+ *									before
+ *	store							ServiceGone, ServiceFailed: a visit is to write the quarantine down; cleared by it
+ *	warned							whoever logs the first failure of an episode
+ *	untold, *_warned				launcher
  *
  * The states, and who moves them:
  *
@@ -33,11 +36,23 @@
  * somebody else needs that: then it is reserved anew when it is due. At most one entry of a (database, name) has
  * a slot: a service that was dropped and made anew waits until the old process is gone (CanStart).
  *
+ * An entry outlives its process: a service that was stopped keeps its counters. It goes with its row, once the process
+ * is gone, too; or, a stopped one or one in quarantine, when another service needs the room: the row tells then.
+ *
+ * Which word is newer. A change of a row takes a number while the row is locked (order), so two that are told in the
+ * wrong order do no harm. A load reads without locks: what was told since it began (told) is newer than what it read,
+ * what was told before is older. A change that comes too late for an entry that is gone makes a ghost, which goes when
+ * its process finds no row (ServiceFoundUnwanted).
+ *
+ * A quarantine that is not written down yet (store) is newer than any row, but for start_service and restart_service.
+ * On a standby it cannot be written: there it ends with the server, or is written at promotion.
+ *
  * Identity: index and serial; a process that finds another serial has outlived its service. The pair of its slot is
  * {database, role, ServicePair(serial)}: no command is ever handed to it.
  */
 #pragma once
 
+#include "core/service_rules.hpp"
 #include "shmem/slots.hpp"
 
 namespace worker_pool
@@ -45,12 +60,6 @@ namespace worker_pool
 
 /* The longest text of an entry point, with its end. */
 inline constexpr int kEntryPointSize = 2 * NAMEDATALEN;
-/* Crashes or overruns in a row that bring a service into quarantine. */
-inline constexpr int kMostCrashes = 3;
-/* As long as a service that is asked to stop is left alone: then SIGINT, then SIGTERM, then a WARNING. */
-inline constexpr int64 kStopCancelMs = 5000;
-inline constexpr int64 kStopTerminateMs = 10000;
-inline constexpr int64 kStopWarnMs = 15000;
 
 /* What a session or visit knows of a row. */
 struct ServiceSpec
@@ -62,9 +71,10 @@ struct ServiceSpec
 	char name[NAMEDATALEN];
 	char entry_point[kEntryPointSize]; /* '' for a command */
 	int64 every_ms;
-	int32 crashes;	 /* of the server, as the row says */
+	int64 timeout_ms; /* 0 = none; for a process that cannot read the row */
+	int32 crashes;	  /* of the server, as the row says */
 	uint64 run_epoch; /* of the last careful start, as the row says */
-	bool wanted;	 /* active, not in quarantine, of this database */
+	bool wanted;	  /* active, not in quarantine, of this database */
 	bool quarantined;
 	bool any_server; /* run_on any */
 	uint64 order;	 /* NextPushOrder() while the row was locked; 0: read without that */
@@ -73,10 +83,10 @@ struct ServiceSpec
 /* How soon a change reaches a process that is there. */
 enum class ServiceChange : uint8
 {
-	kReload,	 /* the next cycle reads the row; a resident main is woken */
+	kReload, /* the next cycle reads the row; a resident main is woken */
 	kAfterCycle, /* another process is to run it: this one leaves after its cycle; a resident main is asked to */
-	kNow,		 /* restart_service: as stop_service, then start_service */
-	kFresh,		 /* start_service, create_service: what went wrong before is forgotten, due at once */
+	kNow,	/* restart_service: as stop_service, then start_service */
+	kFresh, /* start_service, create_service: what went wrong before is forgotten, due at once */
 };
 
 struct ServiceEntry
@@ -89,50 +99,63 @@ struct ServiceEntry
 	char name[NAMEDATALEN];
 	char entry_point[kEntryPointSize];
 	int64 every_ms;
+	int64 timeout_ms;
 	uint64 order;	/* of the last change that was taken over */
 	uint64 version; /* counts changes; a process compares */
+	uint64 told;	/* counts what changes have told of all entries; see "which word is newer" */
+	uint64 seen;	/* number of the last load that saw its row */
 	bool wanted;
 	bool any_server;
-	bool seen;		/* by the load that is under way */
+	bool
+		dropped; /* the row is gone, or another one has its name: the entry goes with the process */
+	bool quarantined; /* without a process it is in quarantine, not stopped */
 	bool resident;
 	bool unconnected;
-	bool config_refused;		/* an unconnected one: the visit did not give it a config; trouble tells why */
-	dsa_pointer config;			/* unconnected: json text */
-	uint64 config_version;		/* of it; 0 = never */
-	bool config_wanted;			/* a visit is to bring it */
+	bool
+		config_refused; /* an unconnected one: the visit did not give it a config; trouble tells why */
+	dsa_pointer config;	   /* unconnected: json text */
+	uint64 config_version; /* of it; 0 = never */
+	bool config_wanted;	   /* a visit is to bring it */
 
 	ServiceState state;
 	TimestampTz state_changed_at;
 	int slot; /* kNone: no process, and none on its way */
 	uint64 slot_generation;
 	ServiceChange leave_how;
-	bool leave;				   /* the process is to leave: see leave_how */
-	TimestampTz leave_since;   /* when it was told; 0 = it was not */
-	bool signalled_cancel;	   /* launcher: SIGINT was sent for it */
-	bool leave_warned;		   /* launcher: "does not stop" was logged */
-	TimestampTz next_start;	   /* starting, waiting, backing off: not before */
-	TimestampTz begun_at;	   /* of the last cycle */
-	TimestampTz deadline;	   /* running: its timeout, DT_NOEND = none; for the launcher's WARNING only */
-	bool overrun_warned;	   /* launcher: "does not react to its timeout" was logged */
-	bool suspect;			   /* careful: not known yet whether it brings the server down */
-	bool careful;			   /* it holds the careful limit (ready.hpp) */
+	bool leave;				 /* the process is to leave: see leave_how */
+	TimestampTz leave_since; /* when it was told; 0 = it was not */
+	bool signalled_cancel;	 /* launcher: SIGINT was sent for it */
+	bool leave_warned;		 /* launcher: "does not stop" was logged */
+	TimestampTz next_start;	 /* starting, waiting, backing off: not before */
+	TimestampTz begun_at;	 /* of the last cycle */
+	TimestampTz
+		deadline; /* running: its timeout, DT_NOEND = none; for the launcher's WARNING only */
+	bool overrun_warned; /* launcher: "does not react to its timeout" was logged */
+	bool suspect;		 /* careful: not known yet whether it brings the server down */
+	bool careful;		 /* it holds the careful limit (ready.hpp) */
 
 	uint64 cycles_begun;
 	uint64 cycles_done;
-	uint64 restarts; /* processes after a crash, an overrun, a failed start or restart_service */
+	uint64 restarts; /* processes after a crash, a failed start or restart_service */
+	bool restarting; /* the next one is one of these */
 	int failures;	 /* in a row */
 	int crashes;	 /* and overruns, in a row */
 	int backoff_step;
 	TimestampTz last_failure_at;
-	uint64 authority_seen; /* of the last start that failed: another value is a reason to try at once */
+	TimestampTz healthy_since; /* its first begin after that; 0: there was none */
+	uint64
+		authority_seen; /* of the last start that failed: another value is a reason to try at once */
 	bool start_failed;
-	bool warned;	  /* the WARNING of this episode was logged */
+	bool warned;  /* the WARNING of this episode was logged, or is `untold` */
+	bool untold;  /* launcher: is to log the trouble: a crash, a failed start, or no_room */
+	bool no_room; /* trouble says that too many residents run */
 	bool quarantine_warned;
-	bool store;		  /* the quarantine is to be written down */
+	bool store;			/* the quarantine is to be written down */
 	BriefError trouble; /* last error; sqlstate 0 = none */
 };
 
-static_assert(std::is_standard_layout_v<ServiceEntry> && std::is_trivially_copyable_v<ServiceEntry>);
+static_assert(std::is_standard_layout_v<ServiceEntry> &&
+			  std::is_trivially_copyable_v<ServiceEntry>);
 
 Size ServiceMemorySize();
 void InitServices(char *memory, bool found);
@@ -141,11 +164,15 @@ int ServiceCapacity();
 /* Entries 0 .. ServiceCount()-1, unused ones among them. Shared lock suffices. */
 int ServiceCount();
 ServiceEntry &ServiceAt(int index);
-/* kNone where there is none. Shared lock suffices. */
+/* For how many more there is room, those that would push a stopped one out among them. Shared lock suffices. */
+int ServiceRoom();
+/* kNone where there is none; also one that is dropped and still has a process. Shared lock suffices. */
 int FindService(Oid database, int64 id);
 /* The fresh_id of its pair; the entry of a slot whose target has it. */
 uint64 ServicePair(uint64 serial);
 bool IsServicePair(uint64 fresh_id);
+/* kNone: it is no service's, or of one that is gone. Shared lock suffices. */
+int FindServiceOfPair(uint64 fresh_id);
 /* The entry whose process is, or is to be, in that slot; kNone. Shared lock suffices. */
 int ServiceOfSlot(int slot);
 
@@ -163,30 +190,57 @@ void DropServiceEntry(Oid database, int64 id, uint64 order, TimestampTz now);
 void ForgetServices(Oid database, TimestampTz now);
 /*
  * A visit reads the whole table: BeginServiceLoad, PutService for each row (kReload: what is known stays; spec.order 0),
- * EndServiceLoad, which drops entries that the load has not seen and that were there when it began.
+ * EndServiceLoad, which drops entries that the load has not seen and that were there when it began. Entries of which
+ * something was told since the begin are left alone. Begin comes before the snapshot. One process at a time, or several;
+ * one that breaks off drops nothing.
  */
 void BeginServiceLoad(Oid database);
 void EndServiceLoad(Oid database, TimestampTz now);
-/* A row that the load read and memory had no room for, or a change that found none: a WARNING once an hour. */
+/* Has PutService found no room since there was some? The launcher has all databases visited when there is again. */
 bool ServiceTableIsFull();
+/*
+ * Its process has read the row, when the entry had that version: it is gone, or not to run. Left out where the entry has
+ * another version by now: then something newer was told.
+ */
+void ServiceFoundUnwanted(int index, uint64 version, bool gone, TimestampTz now);
+/*
+ * A config that no entry needs any more, taken out of its entry (which may go by that): to be freed without the lock.
+ * InvalidDsaPointer: there is none.
+ */
+dsa_pointer TakeUnusedConfig();
 
-/* Has its process to leave, at once or after its cycle? Shared lock suffices, or, in the process itself, none. */
+/*
+ * Has its process to leave, at once or after its cycle? Told to, not wanted, for another role, asked to give way, being
+ * terminated, the pool switched off, a standby that is not to run it. Shared lock suffices, or, in the process itself,
+ * none.
+ */
 bool MustLeave(const ServiceEntry &entry);
+/*
+ * Its process, if there is one, is to leave: kAfterCycle or kNow. kNow: a command that runs gets SIGINT. Sets its latch.
+ * What it was told before and is as strong stays, with its time.
+ */
+void TellToLeave(int index, ServiceChange how, TimestampTz now);
+/* Must it have left by now, cycle or not: is the launcher to signal it, and to complain? */
+bool IsToLeaveNow(const ServiceEntry &entry);
 
 /* --- what happens to it -------------------------------------------------------------------------------------- */
 
 /*
  * Should a process be started (or the idle one be woken): wanted, due, not closed, no other process of that
  * (database, name), for this server (in_recovery: any_server only), resident within limits, its config there?
- * *next: when to ask again, if time alone changes the answer. Shared lock suffices.
+ * *next is lowered to when to ask again, if time alone changes the answer. Shared lock suffices.
  */
 bool CanStart(const ServiceEntry &entry, bool in_recovery, TimestampTz now, TimestampTz *next);
+/* Is it only the limit of residents that keeps it from being started? Shared lock suffices. */
+bool LacksRoom(const ServiceEntry &entry, bool in_recovery, TimestampTz now);
+/* Is it time for its next cycle? Shared lock suffices, or, in the process itself, none. */
+bool IsServiceDue(const ServiceEntry &entry, TimestampTz now);
 /* How many slots resident mains and leases may hold: all that tasks and services may have but one. */
 int ResidentLimit();
 /* How many they hold. Shared lock suffices. */
 int ResidentCount();
 
-/* Launcher, with ReserveSlot: a process is on its way. */
+/* Launcher, with ReserveSlot: a process is on its way. Sets slot.service. */
 void ServiceReserved(int index, int slot);
 /*
  * Its process, in running state of the slot: a cycle (or main) begins. False: it is not to run any more, or not
@@ -206,8 +260,19 @@ void ServiceInterrupted(int index, TimestampTz now);
  * nothing to do (a turn for others); else a crash, with the reason if there is one.
  */
 void ServiceGone(int index, bool asked, const BriefError *reason, TimestampTz now);
-/* Its process could not be started: no crash, but a failure; backing off. */
+/*
+ * Its process could not be started: no crash, but a failure; backing off. With FreeSlot, in place of ServiceGone; or by
+ * the process itself, which then leaves with ServiceGone(asked). error.sqlstate 0: nobody knows why.
+ */
 void ServiceNotStarted(int index, const BriefError &error, TimestampTz now);
+/* It is not to run again until start_service, for that reason: it has brought the server down too often. */
+void ServiceQuarantined(int index, const BriefError &reason, TimestampTz now);
+/* Launcher: what keeps it from starting may be over: due now. */
+void ServiceRetries(int index, TimestampTz now);
+/* Launcher: a resident has run for restart_backoff_reset: nothing is left of what went wrong before. */
+void ServiceIsHealthy(int index);
+/* Launcher: too many residents run. Stays as it is, with that as its trouble. */
+void ServiceLacksRoom(int index);
 
 /* --- sleepers -------------------------------------------------------------------------------------------------- */
 

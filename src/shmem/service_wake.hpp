@@ -16,7 +16,10 @@ namespace worker_pool
 void ArmService(const ServiceSpec &spec, ServiceChange how);
 /* At commit: DropServiceEntry. */
 void ArmServiceDrop(int64 id);
-/* Has this transaction armed anything about that service? Then it can do nothing before its end. */
+/*
+ * Has this transaction armed anything about that service? Then it can do nothing before its end. Also true, for any id,
+ * where more was armed than there is room for.
+ */
 bool IsServiceArmed(int64 id);
 
 /* --- called by task_wake.cpp ----------------------------------------------------------------------------------- */

@@ -1,6 +1,7 @@
 /*
  * slots.cpp
- *	  The one file that changes a worker slot's state. See slots.hpp for who does what.
+ *	  The one writer of a worker slot's state (MoveSlot), and all moves but those for tasks, services and leases,
+ *	  which stand in slots_shared.cpp. See slots.hpp for who does what.
  *
  *	            ReserveSlot            SlotStarted            AssignSlot
  *	   free ------------------> starting ---------> idle ------------------> assigned
@@ -15,13 +16,16 @@
  * Every state but free may also go straight back to free: processes die. Generation is counted up at each
  * ReserveSlot, so whatever still holds an older generation finds that the slot is not its own any more.
  *
- * A slot that runs does so for one of two kinds. kCommand: it has a command. kTask: its worker takes tasks from
+ * A slot that runs does so for one of these kinds. kCommand: it has a command. kTask: its worker takes tasks from
  * the ready queue, with task_id 0 between them; it came there from idle (StartTasks) or from its handshake, and
- * leaves for a command of its pair (TaskDone, TasksOver), for idle, or for good. pool->task_slots counts the
- * slots of kind kTask that are starting, assigned or running: MoveSlot keeps it, as the one writer of state and
- * kind. SlotFinished, TaskDone and TasksOver differ only in what they leave behind.
+ * leaves for a command of its pair (TaskDone, TasksOver), for idle, or for good. SlotFinished, TaskDone and
+ * TasksOver differ only in what they leave behind. kVisit: it looks around once, and leaves. kService and kLease:
+ * see slots_shared.cpp.
+ *
+ * pool->task_slots counts the slots of shared kinds (IsShared: kTask, kService, kLease) that are starting, assigned
+ * or running: MoveSlot keeps it, as the one writer of state and kind.
  */
-#include "shmem/slots.hpp"
+#include "shmem/slot_moves.hpp"
 
 #include <csignal>
 
@@ -56,7 +60,7 @@ InitSlots(char *memory, bool found)
 		WorkerSlot &slot = slots[i];
 
 		memset(&slot, 0, sizeof(slot));
-		slot.pair = slot.command = slot.proc = kNone;
+		slot.pair = slot.command = slot.service = slot.proc = kNone;
 		slot.terminate_at = DT_NOEND;
 		dlist_push_tail(&pool->free_slots, &slot.node);
 	}
@@ -69,19 +73,18 @@ SlotAt(int index)
 	return slots[index];
 }
 
-/* Does it take one of the places that tasks may have? */
+/* Does it take one of the places that tasks, services and leases may have? */
 static int
 TaskPlaces(const WorkerSlot &slot)
 {
-	return slot.kind == SlotKind::kTask &&
+	return IsShared(slot.kind) &&
 				   (slot.state == SlotState::kStarting || slot.state == SlotState::kAssigned ||
 					slot.state == SlotState::kRunning)
 			   ? 1
 			   : 0;
 }
 
-/* The only writer of WorkerSlot.state and kind, and of pool->task_slots. */
-static void
+void
 MoveSlot(WorkerSlot &slot, SlotState to, SlotKind kind)
 {
 	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
@@ -94,14 +97,13 @@ MoveSlot(WorkerSlot &slot, SlotState to, SlotKind kind)
 	slot.state_changed_at = GetCurrentTimestamp();
 }
 
-static void
+void
 MoveSlot(WorkerSlot &slot, SlotState to)
 {
 	MoveSlot(slot, to, slot.kind);
 }
 
-/* Forgets the command or task that ended, and what was asked of it. */
-static void
+void
 ClearWork(WorkerSlot &slot)
 {
 	slot.command = kNone;
@@ -111,6 +113,14 @@ ClearWork(WorkerSlot &slot)
 	slot.begun = false;
 	slot.terminate_id = 0;
 	slot.terminate_at = DT_NOEND;
+}
+
+void
+ClearProgress(WorkerSlot &slot)
+{
+	slot.progress = -1;
+	slot.progress_at = 0;
+	slot.message[0] = '\0';
 }
 
 int
@@ -132,7 +142,9 @@ ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now)
 	slot.stop_reason = StopReason::kNone;
 	slot.target = target;
 	slot.pair = NeedPair(target);
+	slot.service = kNone;
 	ClearWork(slot);
+	ClearProgress(slot);
 	slot.pid = 0;
 	slot.proc = kNone;
 	slot.registered_at = now;
@@ -145,8 +157,7 @@ ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now)
 	return static_cast<int>(&slot - slots);
 }
 
-/* Takes the oldest queued command of the slot's own pair and runs; false when there is none. */
-static bool
+bool
 TakeNext(int index)
 {
 	WorkerSlot &slot = SlotAt(index);
@@ -168,7 +179,7 @@ SlotStarted(int index)
 {
 	WorkerSlot &slot = SlotAt(index);
 
-	if (slot.kind == SlotKind::kVisit)
+	if (slot.kind == SlotKind::kVisit || slot.kind == SlotKind::kService)
 		MoveSlot(slot, SlotState::kRunning);
 	else if (!TakeNext(index))
 		MoveSlot(slot, slot.kind == SlotKind::kTask ? SlotState::kRunning : SlotState::kIdle);
@@ -211,8 +222,7 @@ FindIdleSlot(const PairKey &target)
 	return best;
 }
 
-/* May the worker take nothing more? Then it is on its way out. */
-static bool
+bool
 Leaves(WorkerSlot &slot, bool may_continue)
 {
 	if (may_continue && !slot.give_way && !slot.terminate_sent && slot.target.fresh_id == 0 &&
@@ -224,8 +234,7 @@ Leaves(WorkerSlot &slot, bool may_continue)
 	return true;
 }
 
-/* running -> stopping, running (the next command) or idle. */
-static AfterCommand
+AfterCommand
 MoveOn(int index, bool may_continue)
 {
 	WorkerSlot &slot = SlotAt(index);
@@ -238,8 +247,7 @@ MoveOn(int index, bool may_continue)
 	return AfterCommand::kIdle;
 }
 
-/* What it ran is over. */
-static void
+void
 CountDone(WorkerSlot &slot)
 {
 	ClearWork(slot);
@@ -347,6 +355,7 @@ FreeSlot(int index, const BriefError *brief, Leftovers *leftovers)
 	slot.failed_target = slot.target;
 	slot.failed_registered_at = slot.registered_at;
 	slot.pair = kNone;
+	slot.service = kNone;
 	ClearWork(slot);
 	slot.pid = 0;
 	slot.proc = kNone;
@@ -379,85 +388,6 @@ SignalCommand(int index, StopReason reason, TimestampTz terminate_at)
 		slot.cancel_sent = true;
 		kill(slot.pid, SIGINT);
 	}
-}
-
-/* --- tasks ---------------------------------------------------------------------------------------------- */
-
-int
-TaskSlotLimit()
-{
-	return std::max(1, SlotCount() - settings::reserved_workers);
-}
-
-bool
-StartTasks(int index)
-{
-	WorkerSlot &slot = SlotAt(index);
-
-	if (slot.state != SlotState::kIdle || slot.terminate_sent || slot.target.fresh_id != 0 ||
-		!settings::enabled || IsBlocked(slot.target.database) ||
-		pool->task_slots >= TaskSlotLimit() || (pool->tasks_contended && !slot.task_permit))
-		return false;
-	slot.task_permit = false;
-	MoveSlot(slot, SlotState::kRunning, SlotKind::kTask);
-	return true;
-}
-
-void
-BeginTask(int index, int64 id, Oid owner, const char *name)
-{
-	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
-	WorkerSlot &slot = SlotAt(index);
-
-	Assert(slot.state == SlotState::kRunning && slot.kind == SlotKind::kTask && slot.task_id == 0);
-	slot.task_id = id;
-	slot.begun = true;
-	slot.task_owner = owner;
-	strlcpy(slot.task_name, name == nullptr ? "" : name, sizeof(slot.task_name));
-	slot.task_started_at = GetCurrentTimestamp();
-	slot.progress = -1;
-	slot.progress_at = 0;
-	slot.message[0] = '\0';
-}
-
-AfterCommand
-TaskDone(int index, bool may_continue)
-{
-	WorkerSlot &slot = SlotAt(index);
-
-	CountDone(slot);
-	if (Leaves(slot, may_continue))
-		return AfterCommand::kExit;
-	if (TakeNext(index))
-		return AfterCommand::kNext;
-	/* worker_pool.reserved_workers was raised meanwhile */
-	if (pool->task_slots > TaskSlotLimit())
-	{
-		MoveSlot(slot, SlotState::kIdle);
-		return AfterCommand::kIdle;
-	}
-	return AfterCommand::kNext;
-}
-
-AfterCommand
-TasksOver(int index)
-{
-	WorkerSlot &slot = SlotAt(index);
-
-	Assert(slot.kind == SlotKind::kTask && slot.task_id == 0);
-	slot.batch_stuck = false;
-	return MoveOn(index, true);
-}
-
-bool
-SignalTask(int index, int64 task_id, StopReason reason, TimestampTz terminate_at)
-{
-	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
-	/* ids of tasks are of a database */
-	if (SlotAt(index).task_id != task_id || SlotAt(index).target.database != MyDatabaseId)
-		return false;
-	SignalCommand(index, reason, terminate_at);
-	return true;
 }
 
 uint64

@@ -1,7 +1,7 @@
 /*
  * slots.hpp
  *	  Worker slots: the free and the running list. Every change of a slot's state is made in slots.cpp and
- *	  asserted against core/states.hpp.
+ *	  slots_shared.cpp (tasks, services, leases), by one function, and asserted against core/states.hpp.
  *
  *	field						written by
  *	generation, pair, kind		launcher, with free -> starting; generation also when it reclaims
@@ -12,8 +12,13 @@
  *	command						session with idle -> assigned; worker
  *	give_way, task_permit		launcher; task_permit is used up by StartTasks, StartServiceCycle
  *	service						launcher, with free -> starting; cleared when the slot is freed
- *	cancel_*, terminate_*		stop_worker's session, DDL session; terminate_sent: launcher
- *	start_error					the worker that cannot start (log hook), read and cleared by the launcher
+ *	cancel_*, terminate_*		stop_worker's session, DDL session; terminate_sent: launcher; of a service,
+ *								cancel_sent: whoever stops it (SignalService)
+ *	start_error					the worker that cannot start (log hook); the launcher, for one that it gave up
+ *								(launcher_starts.cpp); read and cleared by the launcher
+ *	all of it, kind kLease		the process that took the lease; pid and proc: the one that attached to it
+ *	task_name, progress, ...	the worker: of its task; a lease: its name; a service: progress and message of
+ *								the cycle, set back when one begins
  *
  * Identity of a slot's user is (index, generation, epoch), never a pid or a pointer.
  * Functions expect the pool lock held exclusively unless they say otherwise.
@@ -30,10 +35,11 @@ struct WorkerSlot
 	uint64 generation;
 	SlotState state;
 	SlotKind kind;
-	bool give_way;		 /* exit after the command instead of taking the next one */
+	bool give_way;		 /* exit after the command or cycle instead of taking the next one */
 	bool terminate_sent; /* SIGTERM is on its way: the process takes nothing more */
-	bool task_permit;	 /* launcher: idle, it may turn to tasks although others wait for that */
-	bool start_failed;	 /* start_error stands and the launcher has not looked at it yet */
+	bool
+		task_permit; /* launcher: idle, it may turn to tasks, or begin its cycle, although others wait for that */
+	bool start_failed; /* start_error stands and the launcher has not looked at it yet */
 	StopReason stop_reason;
 
 	PairKey target;
@@ -51,8 +57,8 @@ struct WorkerSlot
 	TimestampTz state_changed_at;
 	uint64 commands_done;
 
-	uint64 cancel_id;		  /* id of the command that is to be cancelled; 0 = none */
-	bool cancel_sent;		  /* SIGINT was sent for it; not while it is only assigned */
+	uint64 cancel_id; /* id of the command that is to be cancelled; 0 = none */
+	bool cancel_sent; /* SIGINT was sent for it (or for the cycle); not while it is only assigned */
 	uint64 terminate_id;	  /* id of the command whose process is to be terminated ... */
 	TimestampTz terminate_at; /* ... at this time if it still runs; DT_NOEND = never */
 
@@ -88,9 +94,12 @@ void InitSlots(char *memory, bool found);
 WorkerSlot &SlotAt(int index);
 int SlotCount(); /* worker_pool.max_workers */
 
-/* free -> starting. kNone when the free list is empty. */
+/* free -> starting, service kNone. kNone when the free list is empty. */
 int ReserveSlot(const PairKey &target, SlotKind kind, TimestampTz now);
-/* starting -> idle, or -> running when its pair has a queued command. Returns the command or kNone. */
+/*
+ * starting -> idle, or -> running: a visit, a worker started for tasks, a service, one whose pair has a queued
+ * command. Returns the command or kNone.
+ */
 int SlotStarted(int index);
 /* idle -> assigned, with a vacant record. The caller sets the latch of slot.proc afterwards. */
 void AssignSlot(int index, int command);
@@ -156,18 +165,23 @@ AfterCommand TasksOver(int index);
 bool SignalTask(int slot, int64 task_id, StopReason reason, TimestampTz terminate_at);
 /* --- services and leases ------------------------------------------------------------------------------------ */
 
-/* idle -> running for the slot's own service, which is due; false as StartTasks (or it is on its way out). */
+/*
+ * idle -> running for the slot's own service, which is due; false as StartTasks (or it is on its way out). Progress
+ * and what was asked of the last cycle are forgotten.
+ */
 bool StartServiceCycle(int index);
 /* running -> idle between two cycles, or -> stopping (kExit) where it is to give way or may_continue is false. */
 AfterCommand ServiceOver(int index, bool may_continue);
 /*
  * SIGINT (or SIGTERM) to the process of a running service, under the lock; a process that is not running any more gets
- * nothing.
+ * nothing. SIGINT leaves cancel_sent and stop_reason kRequested, until ServiceOver: where it stands then, the process
+ * absorbs the signal first (AbsorbLateCancel), under no lock, as for a command.
  */
 void SignalService(int index, bool terminate);
 /*
  * A slot for another extension's own background worker, held by this process until that one attaches: free -> starting ->
- * running, kind kLease. kNone: none is free, or they have all that they may have (leases.hpp asks idle workers to go).
+ * running, kind kLease, with the name in task_name. kNone: none is free, the pool is switched off, or they have all that
+ * they may have (leases.hpp asks idle workers to go). Freed with FreeSlot, by whom pid names, as any other.
  */
 int TakeLease(const char *name, TimestampTz now);
 /* The slot of that generation is this process's from now on. False: it is not a lease (any more). */

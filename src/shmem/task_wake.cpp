@@ -17,9 +17,12 @@
  *
  * What does not fit into the array becomes a mark for the whole database at the end of the transaction, whatever
  * became of the subtransaction that did not fit: a rescan too many does no harm.
+ *
+ * Notes of services are kept in service_wake.cpp and fire with these, at commit only, after the tasks.
  */
 #include "shmem/task_wake.hpp"
 
+#include "shmem/service_wake.hpp"
 #include "shmem/waiters.hpp"
 
 namespace worker_pool
@@ -280,6 +283,7 @@ Drop()
 	event_count = 0;
 	overflowed = rescan_anyway = finished_overflowed = false;
 	overflow_due = DT_NOEND;
+	DropServiceNotes();
 }
 
 static void
@@ -298,6 +302,8 @@ Fire(bool committed)
 		MarkRescan(MyDatabaseId, DT_NOBEGIN);
 	else if (overflowed && committed)
 		MarkRescan(MyDatabaseId, overflow_due);
+	if (committed && HasServiceNotes())
+		FireServiceNotes(now);
 	Drop();
 }
 
@@ -305,7 +311,7 @@ static bool
 IsNothingArmed()
 {
 	return note_count == 0 && event_count == 0 && !overflowed && !rescan_anyway &&
-		   !finished_overflowed;
+		   !finished_overflowed && !HasServiceNotes();
 }
 
 static void
@@ -360,12 +366,16 @@ static void
 AtSubtransactionEnd(SubXactEvent event, SubTransactionId subtransaction, SubTransactionId parent,
 					void *)
 {
-	if (likely(note_count == 0 && event_count == 0))
+	if (likely(note_count == 0 && event_count == 0 && !HasServiceNotes()))
 		return;
 	if (event == SUBXACT_EVENT_ABORT_SUB)
+	{
 		AbortSubtransaction(subtransaction);
+		AbortServiceNotes(subtransaction);
+	}
 	else if (event == SUBXACT_EVENT_COMMIT_SUB)
 	{
+		ReparentServiceNotes(subtransaction, parent);
 		for (int i = 0; i < note_count; i++)
 			if (notes[i].subtransaction == subtransaction)
 				notes[i].subtransaction = parent;

@@ -5,7 +5,7 @@
  *	  not.
  *
  * BEFORE ROW, because logical replication fires row triggers only, and ENABLE ALWAYS. It notes that the
- * database has rows that nobody pushed (the end of the transaction tells memory) and leaves the row as it is. It
+ * database has rows that nobody pushed or told of (the end of the transaction tells memory) and leaves the row as it is. It
  * must not stand in the way of a restore where the library was not preloaded, or of pg_upgrade: there it does
  * nothing. Only rows of the identity are left out: CREATE EXTENSION and adopt() alone make those.
  */

@@ -1,7 +1,7 @@
 /*
  * task_verbs.cpp
  *	  cancel_task, retry_task, wait_task, await_task in the session that calls them; current_task and report_progress in
- *	  the worker that runs a task.
+ *	  the worker that runs a task, report_progress also in that of a service.
  *
  * await_task ends the transaction it is called in and waits without a snapshot, as await_worker does: what a waiter
  * inside a statement would hold back or block does not notice it.
@@ -78,7 +78,8 @@ StoreProgress(const Progress &progress)
 	LockScope lock(PoolLock());
 	WorkerSlot &slot = SlotAt(my_slot);
 
-	if (slot.task_id == 0)
+	if (slot.task_id == 0 &&
+		!(slot.kind == SlotKind::kService && slot.state == SlotState::kRunning))
 		return;
 	slot.progress = progress.fraction;
 	slot.progress_at = now;

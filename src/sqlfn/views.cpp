@@ -5,13 +5,15 @@
  * What the rows have in common is copied under one shared hold of the pool lock, so that a view shows one
  * moment. The texts are fetched afterwards, record by record; where the record has gone meanwhile, the row
  * stands without its text. Names are looked up when they are shown; a database or role that was dropped is
- * NULL. The text of a running task is read from the table, so only that of a task of the current database shows.
+ * NULL. The text of a running task, or of a service, is read from the table, so only those of the current database
+ * show.
  *
  * Everybody who may use the schema sees every row, but command text and error only where MaySeeCommand()
  * allows it. A function in a view runs as the user of the view, so GetUserId() is who asks.
  */
 #include "sqlfn/rows.hpp"
 
+#include "catalog/service_row.hpp"
 #include "catalog/task_row.hpp"
 #include "feature/authority.hpp"
 #include "feature/request.hpp"
@@ -56,10 +58,11 @@ struct SlotCopy
 	uint64 commands_done;
 	CommandCopy command;
 
-	int64 task_id; /* 0: none */
-	Oid task_owner;
-	char task_name[NAMEDATALEN];
-	float progress; /* -1: none */
+	int64 task_id;			/* 0: none */
+	int64 service_id;		/* 0: none */
+	Oid owner;				/* of the task or service */
+	char name[NAMEDATALEN]; /* of the task, service or lease */
+	float progress;			/* -1: none */
 	char message[sizeof(WorkerSlot::message)];
 };
 
@@ -100,6 +103,35 @@ CopyCommands(CommandCopy *copies)
 	return count;
 }
 
+/* What the slot is used for beside commands: its task, service or lease. Lock held, shared suffices. */
+static void
+CopyWork(SlotCopy *copy, const WorkerSlot &slot)
+{
+	const char *name = "";
+
+	copy->task_id = slot.task_id;
+	copy->service_id = 0;
+	copy->owner = InvalidOid;
+	copy->progress = slot.progress;
+	memcpy(copy->message, slot.message, sizeof(copy->message));
+	if (slot.task_id != 0)
+	{
+		copy->owner = slot.task_owner;
+		name = slot.task_name;
+	}
+	else if (slot.kind == SlotKind::kService && slot.service != kNone)
+	{
+		const ServiceEntry &entry = ServiceAt(slot.service);
+
+		copy->service_id = entry.id;
+		copy->owner = entry.owner;
+		name = entry.name;
+	}
+	else if (slot.kind == SlotKind::kLease)
+		name = slot.task_name;
+	strlcpy(copy->name, name, sizeof(copy->name));
+}
+
 /* Copies every slot in use with the command it runs; returns how many. */
 static int
 CopySlots(SlotCopy *copies)
@@ -125,14 +157,7 @@ CopySlots(SlotCopy *copies)
 		copy.started_at = slot.started_at;
 		copy.state_changed_at = slot.state_changed_at;
 		copy.commands_done = slot.commands_done;
-		copy.task_id = slot.task_id;
-		if (slot.task_id != 0)
-		{
-			copy.task_owner = slot.task_owner;
-			copy.progress = slot.progress;
-			memcpy(copy.task_name, slot.task_name, sizeof(copy.task_name));
-			memcpy(copy.message, slot.message, sizeof(copy.message));
-		}
+		CopyWork(&copy, slot);
 		copy.command.id = 0;
 		if (slot.command != kNone)
 			CopyCommand(&copy.command, slot.command);
@@ -183,11 +208,10 @@ AddDatabase(RowWriter *row, Oid database)
 	AddName(row, get_database_name(database));
 }
 
-/* InvalidOid is the bootstrap superuser, as which a visit connects. */
 static void
 AddRole(RowWriter *row, Oid role)
 {
-	AddName(row, GetUserNameFromId(OidIsValid(role) ? role : BOOTSTRAP_SUPERUSERID, true));
+	AddName(row, OidIsValid(role) ? GetUserNameFromId(role, true) : nullptr);
 }
 
 static void
@@ -240,13 +264,38 @@ TaskCommandText(int64 id)
 	return text;
 }
 
-/* What the slot's worker wrote about its task; in the encoding of its database. */
+/* The text of a service of the current database; nullptr for an entry point, and where it was dropped meanwhile. */
 static const char *
-TaskNote(const SlotCopy &slot, const char *note)
+ServiceCommandText(int64 id)
+{
+	Relation service = TryOpenTable(Table::kService, AccessShareLock);
+	const char *text = nullptr;
+
+	if (service == nullptr)
+		return nullptr;
+
+	HeapTuple tuple = FetchById(service, Index::kServiceId, id);
+
+	if (HeapTupleIsValid(tuple))
+		text = ServiceText(service, tuple, kServiceCommand);
+	table_close(service, AccessShareLock);
+	return text;
+}
+
+/* What the slot's worker wrote about its task or service; in the encoding of its database. */
+static const char *
+WorkNote(const SlotCopy &slot, const char *note)
 {
 	if (note[0] == '\0')
 		return nullptr;
 	return ToServerEncoding(note, static_cast<int>(strlen(note)), EncodingOf(slot.database));
+}
+
+/* Is there a task or service, and may the caller see what it is about? */
+static bool
+MaySeeWork(const SlotCopy &slot)
+{
+	return (slot.task_id != 0 || slot.service_id != 0) && MaySeeCommand(GetUserId(), slot.owner);
 }
 
 /* Columns command_id, task_id, service, name, command. */
@@ -263,24 +312,20 @@ AddWork(RowWriter *row, const SlotCopy &slot)
 		AddBigint(row, slot.task_id);
 	else
 		AddNull(row);
-	AddNull(row); /* service */
+	AddText(row, slot.service_id != 0 ? WorkNote(slot, slot.name) : nullptr);
 	if (command.id != 0)
 	{
 		AddCommandName(row, command);
 		AddText(row, MaySeeCommand(GetUserId(), command.owner) ? CommandText(command) : nullptr);
+		return;
 	}
+	AddText(row, WorkNote(slot, slot.name));
+	if (slot.database != MyDatabaseId || !MaySeeWork(slot))
+		AddNull(row);
 	else if (slot.task_id != 0)
-	{
-		AddText(row, TaskNote(slot, slot.task_name));
-		AddText(row, slot.database == MyDatabaseId && MaySeeCommand(GetUserId(), slot.task_owner)
-						 ? TaskCommandText(slot.task_id)
-						 : nullptr);
-	}
+		AddText(row, TaskCommandText(slot.task_id));
 	else
-	{
-		AddNull(row);
-		AddNull(row);
-	}
+		AddText(row, ServiceCommandText(slot.service_id));
 }
 
 static void
@@ -291,18 +336,18 @@ WriteWorker(RowWriter *row, const SlotCopy &slot)
 	AddText(row, SlotKindName(slot.kind));
 	AddText(row, SlotStateName(slot.state));
 	AddDatabase(row, slot.database);
-	AddRole(row, slot.role);
+	/* InvalidOid: the bootstrap superuser, as which a visit connects; a lease has none that we know */
+	AddRole(row, OidIsValid(slot.role) || slot.kind == SlotKind::kLease ? slot.role
+																		: BOOTSTRAP_SUPERUSERID);
 	AddWork(row, slot);
 	AddTime(row, slot.started_at);
 	AddTime(row, slot.state_changed_at);
 	AddBigint(row, static_cast<int64>(slot.commands_done));
-	if (slot.task_id != 0 && slot.progress >= 0)
+	if ((slot.task_id != 0 || slot.service_id != 0) && slot.progress >= 0)
 		AddDouble(row, PlainFraction(slot.progress));
 	else
 		AddNull(row);
-	AddText(row, slot.task_id != 0 && MaySeeCommand(GetUserId(), slot.task_owner)
-					 ? TaskNote(slot, slot.message)
-					 : nullptr);
+	AddText(row, MaySeeWork(slot) ? WorkNote(slot, slot.message) : nullptr);
 	EndRow(row);
 }
 

@@ -34,13 +34,21 @@ INSERT INTO expected VALUES
 	('run_schedule', $$name text$$, 'bigint', 'f', 'v', 'u', false),
 	('next_runs', $$schedule text, timezone text DEFAULT NULL::text, n integer DEFAULT 5, after timestamp with time zone DEFAULT now()$$, 'SETOF timestamp with time zone', 'f', 's', 's', true),
 	('import_pg_cron', $$dry_run boolean DEFAULT true$$, 'TABLE(jobid bigint, name text, schedule text, command text, database text, username text, active boolean, action text, note text)', 'f', 'v', 'u', true),
+	('create_service', $$name text, command text DEFAULT NULL::text, every interval DEFAULT '00:01:00'::interval, entry_point text DEFAULT NULL::text, config jsonb DEFAULT '{}'::jsonb, timeout interval DEFAULT NULL::interval, run_as name DEFAULT CURRENT_USER, settings jsonb DEFAULT '{}'::jsonb, active boolean DEFAULT true, run_on text DEFAULT 'primary'::text, if_not_exists boolean DEFAULT false$$, 'bigint', 'f', 'v', 'u', false),
+	('alter_service', $$name text, command text DEFAULT NULL::text, every interval DEFAULT NULL::interval, entry_point text DEFAULT NULL::text, config jsonb DEFAULT NULL::jsonb, timeout interval DEFAULT NULL::interval, run_as name DEFAULT NULL::name, settings jsonb DEFAULT NULL::jsonb, active boolean DEFAULT NULL::boolean, run_on text DEFAULT NULL::text, reset text[] DEFAULT '{}'::text[]$$, 'void', 'f', 'v', 'u', false),
+	('drop_service', $$name text$$, 'boolean', 'f', 'v', 'u', false),
+	('start_service', $$name text$$, 'boolean', 'f', 'v', 'u', false),
+	('stop_service', $$name text$$, 'boolean', 'f', 'v', 'u', false),
+	('restart_service', $$name text$$, 'boolean', 'f', 'v', 'u', false),
+	('wait_service', $$name text, state text DEFAULT NULL::text, cycles integer DEFAULT NULL::integer, timeout interval DEFAULT NULL::interval$$, 'boolean', 'f', 'v', 'u', false),
+	('current_service_config', '', 'jsonb', 'f', 'v', 'u', false),
 	('task_result', $$id bigint$$, 'jsonb', 'f', 'v', 'u', false),
 	('explain_task', $$id bigint, OUT reason text, OUT detail text, OUT hint text$$, 'SETOF record', 'f', 'v', 'u', true),
 	('stats_reset', '', 'void', 'f', 'v', 'u', false);
 -- those behind the views and the trigger
 CREATE TEMP TABLE internals (name text);
 INSERT INTO internals VALUES ('_workers'), ('_commands'), ('_status'), ('_databases'), ('_may_see'), ('_may_see_row'), ('_is_own_row'), ('_task_is_running'), ('_task_pid'),
-	('_task_started_at'), ('_task_progress'), ('_task_message'), ('_queue_pause'), ('_queue_counts'), ('_stats'), ('_latency'), ('note_rows');
+	('_task_started_at'), ('_task_progress'), ('_task_message'), ('_queue_pause'), ('_queue_counts'), ('_services'), ('_stats'), ('_latency'), ('note_rows');
 SELECT 12 + 8 * count(*) AS tests FROM expected \gset
 SELECT plan(:tests);
 

@@ -11,14 +11,15 @@ INSERT INTO expected VALUES
 	('task_history', 'id bigint, attempt integer, state text, name text, queue text, owner name, run_as name, command text, args text[], started_at timestamp with time zone, finished_at timestamp with time zone, duration interval, sqlstate text, message text, detail text, hint text, context text, tag text, pid integer, schedule text, is_final boolean, has_result boolean'),
 	('queues', 'id integer, name text, max_running integer, priority integer, owner name, paused boolean, paused_by name, paused_at timestamp with time zone, pause_reason text, ready bigint, waiting bigint, running bigint, adopted boolean'),
 	('schedules', 'id bigint, name text, schedule text, timezone text, command text, args text[], active boolean, overlap text, missed text, queue text, priority integer, max_attempts integer, retry_delay interval, timeout interval, expires_after interval, run_as name, owner name, atomic boolean, settings jsonb, next_run timestamp with time zone, last_run timestamp with time zone, last_status text, last_error text, adopted boolean'),
+	('services', 'id bigint, name text, state text, pid integer, cycle bigint, restarts bigint, failures integer, next_start timestamp with time zone, last_error text, quarantine_reason text, command text, entry_point text, every interval, timeout interval, config jsonb, settings jsonb, run_as name, owner name, active boolean, run_on text, started_at timestamp with time zone, stopping_since timestamp with time zone, adopted boolean'),
 	('job_run_details', 'jobid bigint, runid bigint, job_pid integer, database text, username text, command text, status text, return_message text, start_time timestamp with time zone, end_time timestamp with time zone'),
 	('stats', 'queue text, enqueued bigint, succeeded bigint, failed bigint, retried bigint, cancelled bigint, expired bigint, skipped bigint, avg_wait interval, avg_run interval, since timestamp with time zone'),
 	('latency', 'queue text, kind text, le interval, count bigint');
 -- the tables and sequences behind them, and that the library reads the rows of some in place
 CREATE TEMP TABLE tables (name text, kind "char");
-INSERT INTO tables VALUES ('installation', 'r'), ('task', 'r'), ('task_key', 'r'), ('dependency', 'r'), ('history', 'r'), ('queue', 'r'), ('schedule', 'r'),
-	('task_id_seq', 'S'), ('schedule_id_seq', 'S'), ('queue_id_seq', 'S');
-SELECT 25 + 6 * count(*) + (SELECT count(*) FROM tables) AS tests FROM expected \gset
+INSERT INTO tables VALUES ('installation', 'r'), ('task', 'r'), ('task_key', 'r'), ('dependency', 'r'), ('history', 'r'), ('queue', 'r'), ('schedule', 'r'), ('service', 'r'),
+	('task_id_seq', 'S'), ('schedule_id_seq', 'S'), ('queue_id_seq', 'S'), ('service_id_seq', 'S');
+SELECT 27 + 6 * count(*) + (SELECT count(*) FROM tables) AS tests FROM expected \gset
 SELECT plan(:tests);
 
 SELECT set_eq($$SELECT relname::text, relkind FROM pg_class WHERE relnamespace = 'worker_pool'::regnamespace$$,
@@ -64,7 +65,7 @@ RESET enable_bitmapscan;
 -- src/catalog has these columns by number, the fixed ones as a struct: none of them is null or of varying length
 SELECT is_empty(format($$SELECT attname FROM pg_attribute WHERE attrelid = 'worker_pool.%1$s'::regclass AND attnum > 0 AND (NOT attnotnull OR attlen < 0)
 	AND attnum <= (SELECT max(attnum) FROM pg_attribute WHERE attrelid = 'worker_pool.%1$s'::regclass AND attnum > 0 AND attlen > 0)$$, name), name || ': what is read in place comes first and is never null')
-	FROM (VALUES ('task'), ('history'), ('queue'), ('schedule')) AS v (name);
+	FROM (VALUES ('task'), ('history'), ('queue'), ('schedule'), ('service')) AS v (name);
 SELECT is((SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'worker_pool.task'::regclass AND attnum > 0),
 	'id rank due run_at enqueued_at expires_at claimed_at scheduled_for retry_delay_ms timeout_ms claim_epoch claim_generation trusted_epoch schedule_id installation database owner run_as claim_slot attempt max_attempts priority queue_id waits_for atomic counted keyed history command args settings queue run_as_name owner_name name key concurrency_key last_sqlstate last_error',
 	'task: the columns of task_row.hpp');
@@ -76,8 +77,11 @@ SELECT is((SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHE
 SELECT is((SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'worker_pool.schedule'::regclass AND attnum > 0),
 	'id next_run last_run checked_at created_at retry_delay_ms timeout_ms expires_after_ms last_task boot_epoch installation database owner run_as max_attempts priority queue_id active atomic overlap missed name schedule timezone command args settings queue run_as_name owner_name',
 	'schedule: the columns of schedule_row.hpp');
+SELECT is((SELECT string_agg(attname, ' ' ORDER BY attnum) FROM pg_attribute WHERE attrelid = 'worker_pool.service'::regclass AND attnum > 0),
+	'id every_ms timeout_ms created_at quarantined_at run_epoch installation database owner run_as crashes active run_on name command entry_point config settings run_as_name owner_name quarantine_reason',
+	'service: the columns of service_row.hpp');
 SELECT set_eq($$SELECT extconfig_table::regclass::text, condition FROM pg_extension, unnest(extconfig, extcondition) AS c (extconfig_table, condition) WHERE extname = 'worker_pool'$$,
-	$$VALUES ('worker_pool.queue', ''), ('worker_pool.queue_id_seq', ''), ('worker_pool.schedule', ''), ('worker_pool.schedule_id_seq', '')$$, 'pg_dump carries queues and schedules, no tasks, no history, no identity');
+	$$VALUES ('worker_pool.queue', ''), ('worker_pool.queue_id_seq', ''), ('worker_pool.schedule', ''), ('worker_pool.schedule_id_seq', ''), ('worker_pool.service', ''), ('worker_pool.service_id_seq', '')$$, 'pg_dump carries queues, schedules and services, no tasks, no history, no identity');
 
 SELECT ok(obj_description('worker_pool'::regnamespace, 'pg_namespace') IS NOT NULL, 'the schema has a comment');
 SELECT ok(obj_description((SELECT oid FROM pg_extension WHERE extname = 'worker_pool'), 'pg_extension') IS NOT NULL, 'the extension has a comment');

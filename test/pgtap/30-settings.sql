@@ -23,6 +23,9 @@ INSERT INTO expected VALUES
 	('history_retention', 'integer', 's', 'sighup', '86400', '0', '2147483647'),
 	('history_retention_failed', 'integer', 's', 'sighup', '604800', '0', '2147483647'),
 	('notify', 'bool', NULL, 'sighup', 'off', NULL, NULL),
+	('restart_backoff_initial', 'integer', 'ms', 'sighup', '1000', '1', '2147483647'),
+	('restart_backoff_max', 'integer', 'ms', 'sighup', '300000', '1', '2147483647'),
+	('restart_backoff_reset', 'integer', 'ms', 'sighup', '60000', '1', '2147483647'),
 	('max_workers_per_role', 'integer', NULL, 'superuser', '0', '0', '4096'),
 	('max_tasks_per_role', 'integer', NULL, 'superuser', '0', '0', '2147483647');
 SELECT 16 + 4 * count(*) AS tests FROM expected \gset

@@ -7,7 +7,7 @@ CREATE ROLE regress_wp_dave LOGIN;
 CREATE TEMP TABLE guarded AS SELECT oid, relname, relkind FROM pg_class WHERE relnamespace = 'worker_pool'::regnamespace AND relkind IN ('r', 'S');
 CREATE TEMP TABLE views AS SELECT relname FROM pg_class WHERE relnamespace = 'worker_pool'::regnamespace AND relkind = 'v';
 GRANT SELECT ON guarded, views TO PUBLIC;
-SELECT 39 + (SELECT count(*) FROM guarded) + 2 * (SELECT count(*) FROM views) AS tests \gset
+SELECT 45 + (SELECT count(*) FROM guarded) + 2 * (SELECT count(*) FROM views) AS tests \gset
 SELECT plan(:tests);
 
 SELECT ok(NOT has_schema_privilege('regress_wp_dave', 'worker_pool', 'USAGE'), 'USAGE on the schema is not for everybody');
@@ -37,6 +37,7 @@ SELECT throws_ok(statement, '42501', 'permission denied for schema worker_pool',
 	('SELECT * FROM worker_pool.worker_results(''{1}'') AS (n int)'), ('CALL worker_pool.await_worker(1)'), ('SELECT worker_pool.args(1)'),
 	('SELECT worker_pool.enqueue(''SELECT 1'')'), ('SELECT worker_pool.cancel_task(1)'), ('SELECT worker_pool.task_result(1)'), ('SELECT * FROM worker_pool.explain_task(1)'),
 	('SELECT worker_pool.schedule(''s'', ''@daily'', ''SELECT 1'')'), ('SELECT worker_pool.create_queue(''q'')'), ('SELECT worker_pool.pause()'), ('SELECT worker_pool.adopt()'),
+	('SELECT worker_pool.create_service(''s'', ''SELECT 1'')'), ('SELECT worker_pool.stop_service(''s'')'), ('SELECT worker_pool.wait_service(''s'')'), ('SELECT worker_pool.current_service_config()'),
 	('SELECT worker_pool.stats_reset()')) AS v (statement);
 SELECT throws_ok(format('SELECT * FROM worker_pool.%I', relname), '42501', 'permission denied for schema worker_pool', 'without USAGE: view ' || relname) FROM views;
 RESET SESSION AUTHORIZATION;
@@ -50,6 +51,8 @@ SELECT throws_ok('INSERT INTO worker_pool.task_key VALUES (10, ''k'', 1)', '4250
 SELECT throws_ok('UPDATE worker_pool.task SET command = ''SELECT 1''', '42501', NULL, 'no UPDATE');
 SELECT throws_ok('DELETE FROM worker_pool.history', '42501', NULL, 'no DELETE');
 SELECT throws_ok('TRUNCATE worker_pool.schedule', '42501', NULL, 'no TRUNCATE');
+SELECT throws_ok('INSERT INTO worker_pool.service SELECT s.* FROM worker_pool.service AS s', '42501', NULL, 'no INSERT of services');
+SELECT throws_ok('DELETE FROM worker_pool.service', '42501', NULL, 'nor DELETE');
 SELECT throws_ok('UPDATE worker_pool.tasks SET priority = 9', '42501', NULL, 'none through a view that the server could write through');
 SELECT lives_ok(format('SELECT * FROM worker_pool.%I', relname), 'with USAGE: view ' || relname) FROM views;
 RESET SESSION AUTHORIZATION;

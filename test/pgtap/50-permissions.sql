@@ -15,7 +15,7 @@ INSERT INTO tap.verbs VALUES
 	('TRIGGER', 'CREATE TRIGGER t BEFORE INSERT ON worker_pool.%I EXECUTE FUNCTION suppress_redundant_updates_trigger()'),
 	('ALTER', 'ALTER TABLE worker_pool.%I DISABLE TRIGGER ALL'),
 	('DROP', 'DROP TABLE worker_pool.%I');
-SELECT plan((SELECT 7 * count(*)::int FROM tap.matrix) + 2 * 7 + 2 + 6 * (SELECT count(*)::int FROM tap.tables, tap.verbs) + 6 * 3);
+SELECT plan((SELECT 7 * count(*)::int FROM tap.matrix) + 2 * 7 + 2 + 6 * (SELECT count(*)::int FROM tap.tables, tap.verbs) + 6 * 4);
 
 SELECT tap.cells('{"super": "regress_wp_super", "owner": "regress_wp_alice", "member": "regress_wp_carol", "other": "regress_wp_bob", "outsider": "regress_wp_dave", "stats": "regress_wp_stats", "signal": "regress_wp_signal"}',
 	(SELECT array_agg(m ORDER BY n) FROM tap.matrix AS m), 'superuser''s extension');

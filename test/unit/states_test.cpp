@@ -48,7 +48,7 @@ TEST(SlotStates, TableIsTheDiagram)
 			{S::kStarting, S::kStopping},
 			{S::kStarting, S::kFree},
 			{S::kIdle, S::kAssigned},
-			{S::kIdle, S::kRunning}, /* it takes tasks */
+			{S::kIdle, S::kRunning}, /* it takes tasks, or begins the cycle of its service */
 			{S::kIdle, S::kStopping},
 			{S::kIdle, S::kFree},
 			{S::kAssigned, S::kRunning},
@@ -109,9 +109,51 @@ TEST(CommandStates, FinishedOnesOnlyBecomeVacant)
 	}
 }
 
+TEST(ServiceStates, TableIsTheDiagram)
+{
+	using V = ServiceState;
+
+	ExpectExactly<V>(
+		{
+			{V::kStopped, V::kStarting},	   {V::kStopped, V::kQuarantined},
+			{V::kStarting, V::kStopped},	   {V::kStarting, V::kRunning},
+			{V::kStarting, V::kWaiting},	   {V::kStarting, V::kBackingOff},
+			{V::kStarting, V::kQuarantined},   {V::kRunning, V::kStopped},
+			{V::kRunning, V::kStarting},	   {V::kRunning, V::kWaiting},
+			{V::kRunning, V::kBackingOff},	   {V::kRunning, V::kQuarantined},
+			{V::kWaiting, V::kStopped},		   {V::kWaiting, V::kStarting},
+			{V::kWaiting, V::kRunning}, /* its process is there */
+			{V::kWaiting, V::kBackingOff},	   {V::kWaiting, V::kQuarantined},
+			{V::kBackingOff, V::kStopped},	   {V::kBackingOff, V::kStarting},
+			{V::kBackingOff, V::kRunning},	   {V::kBackingOff, V::kWaiting},
+			{V::kBackingOff, V::kQuarantined}, {V::kQuarantined, V::kStopped},
+			{V::kQuarantined, V::kStarting}, /* start_service */
+		},
+		kServiceStateCount);
+}
+
+TEST(ServiceStates, OnlyWhatIsWantedRuns)
+{
+	EXPECT_FALSE(IsLegalMove(ServiceState::kStopped, ServiceState::kRunning));
+	EXPECT_FALSE(IsLegalMove(ServiceState::kQuarantined, ServiceState::kRunning));
+	for (std::size_t from = 1; from < kServiceStateCount; ++from)
+		EXPECT_TRUE(IsLegalMove(static_cast<ServiceState>(from), ServiceState::kStopped)) << from;
+}
+
+TEST(SlotKinds, SharedOnesCountAgainstWhatIsNotReserved)
+{
+	EXPECT_FALSE(IsShared(SlotKind::kCommand));
+	EXPECT_FALSE(IsShared(SlotKind::kVisit));
+	EXPECT_TRUE(IsShared(SlotKind::kTask));
+	EXPECT_TRUE(IsShared(SlotKind::kService));
+	EXPECT_TRUE(IsShared(SlotKind::kLease));
+}
+
 TEST(StateNames, AreTheWordsOfTheViews)
 {
 	const char *const slots[] = {"free", "starting", "idle", "running", "running", "stopping"};
+	const char *const services[] = {"stopped", "starting",	  "running",
+									"waiting", "backing off", "quarantined"};
 	const char *const commands[] = {"vacant", "queued",	   "running", "succeeded",
 									"failed", "cancelled", "lost"};
 
@@ -122,6 +164,12 @@ TEST(StateNames, AreTheWordsOfTheViews)
 	EXPECT_STREQ(SlotKindName(SlotKind::kCommand), "command");
 	EXPECT_STREQ(SlotKindName(SlotKind::kVisit), "visit");
 	EXPECT_STREQ(SlotKindName(SlotKind::kTask), "task");
+	EXPECT_STREQ(SlotKindName(SlotKind::kService), "service");
+	EXPECT_STREQ(SlotKindName(SlotKind::kLease), "lease");
+	EXPECT_STREQ(SlotKindName(static_cast<SlotKind>(99)), "?");
+	for (std::size_t i = 0; i < kServiceStateCount; ++i)
+		EXPECT_STREQ(ServiceStateName(static_cast<ServiceState>(i)), services[i]);
+	EXPECT_STREQ(ServiceStateName(static_cast<ServiceState>(99)), "?");
 	EXPECT_STREQ(SlotStateName(static_cast<SlotState>(99)), "?");
 	EXPECT_STREQ(CommandStateName(static_cast<CommandState>(99)), "?");
 }
