@@ -37,9 +37,16 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
-extern "C"
-{
+#define WORKER_POOL_BEGIN_C                                                                        \
+	extern "C"                                                                                     \
+	{
+#define WORKER_POOL_END_C }
+#else
+#define WORKER_POOL_BEGIN_C
+#define WORKER_POOL_END_C
 #endif
+
+WORKER_POOL_BEGIN_C
 
 #include "fmgr.h"
 
@@ -50,10 +57,11 @@ extern "C"
 #define WORKER_POOL_RENDEZVOUS "worker_pool_api"
 
 /* Zeroes a struct of this interface and sets its size: WORKER_POOL_INIT(command); */
-#define WORKER_POOL_INIT(object) (memset(&(object), 0, sizeof(object)), (object).size = sizeof(object))
+#define WORKER_POOL_INIT(object)                                                                   \
+	(memset(&(object), 0, sizeof(object)), (object).size = sizeof(object))
 
 /* Has the library that is running this member of the struct? */
-#define WORKER_POOL_HAS(api, member)                                                                  \
+#define WORKER_POOL_HAS(api, member)                                                               \
 	((api)->size >= offsetof(WorkerPoolApi, member) + sizeof((api)->member))
 
 /* --- services ------------------------------------------------------------------------------------------ */
@@ -106,7 +114,7 @@ typedef struct WorkerPoolService
 
 /* Why sleep() came back: bits. */
 #define WORKER_POOL_WAKE_STOP (1u << 0)	   /* should_stop() is true */
-#define WORKER_POOL_WAKE_RELOAD (1u << 1)  /* the configuration, or config() of the service, may have changed */
+#define WORKER_POOL_WAKE_RELOAD (1u << 1)  /* the configuration, or config(), may have changed */
 #define WORKER_POOL_WAKE_LATCH (1u << 2)   /* somebody set the latch */
 #define WORKER_POOL_WAKE_TIMEOUT (1u << 3) /* the time is over */
 
@@ -200,7 +208,7 @@ typedef struct WorkerPoolApi
 	 */
 	void (*cycle_done)(void);
 
-	/* --- in an entry point, a command or a task; without effect elsewhere ------------------------------------ */
+	/* --- in an entry point or a task; without effect elsewhere ------------------------------------------------- */
 
 	/* fraction 0..1 (22023), message NULL or short: columns progress and message of the view workers. */
 	void (*report_progress)(double fraction, const char *message);
@@ -217,7 +225,10 @@ typedef struct WorkerPoolApi
 	 * point wait with a limit, in rounds. Errors: theirs.
 	 */
 	const char *(*wait)(WorkerPoolWork what, int64_t id, int64_t timeout_ms);
-	/* Cancels, and terminates after grace_ms. False: there was nothing to cancel. Errors: those of stop_worker() and cancel_task(). */
+	/*
+	 * Cancels, and terminates after grace_ms. False: there was nothing to cancel. Errors: those of stop_worker() and
+	 * cancel_task().
+	 */
 	bool (*cancel)(WorkerPoolWork what, int64_t id, int64_t grace_ms);
 
 	/* --- slots for a background worker of one's own ------------------------------------------------------------- */
@@ -253,8 +264,6 @@ worker_pool_api(void)
 	return api != NULL && api->version >= WORKER_POOL_API_VERSION ? api : NULL;
 }
 
-#ifdef __cplusplus
-}
-#endif
+WORKER_POOL_END_C
 
 #endif /* WORKER_POOL_H */

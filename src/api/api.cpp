@@ -63,10 +63,9 @@ WaitOnce(TimestampTz now, TimestampTz deadline)
 
 	static uint32 wait_event = 0;
 	/* rounded up, and at most a day at a time: PostgreSQL's own waits take an int's worth */
-	const long wait_ms =
-		static_cast<long>(std::clamp<int64>((deadline - now + 999) / 1000, 1, INT64CONST(86400000)));
-	const int events =
-		WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (deadline == DT_NOEND ? 0 : WL_TIMEOUT);
+	const long wait_ms = static_cast<long>(
+		std::clamp<int64>((deadline - now + 999) / 1000, 1, INT64CONST(86400000)));
+	const int events = WL_LATCH_SET | WL_EXIT_ON_PM_DEATH | (deadline == DT_NOEND ? 0 : WL_TIMEOUT);
 
 	/* outside of a statement nothing may be held back from VACUUM */
 	if (!ActiveSnapshotSet())
@@ -85,10 +84,9 @@ static uint32
 SleepAsService(int64 timeout_ms)
 {
 	const TimestampTz begun_at = GetCurrentTimestamp();
-	const TimestampTz deadline =
-		timeout_ms < 0 || timeout_ms > (DT_NOEND - begun_at) / 1000 - 1
-			? DT_NOEND
-			: begun_at + timeout_ms * 1000;
+	const TimestampTz deadline = timeout_ms < 0 || timeout_ms > (DT_NOEND - begun_at) / 1000 - 1
+									 ? DT_NOEND
+									 : begun_at + timeout_ms * 1000;
 	bool reloaded = TendService(timeout_ms);
 	bool latched = false;
 

@@ -64,8 +64,8 @@ BeginCall(bool is_short)
 {
 	Call call = {};
 
-	call.context = AllocSetContextCreate(CurrentMemoryContext, "worker_pool interface",
-										 ALLOCSET_SMALL_SIZES);
+	call.context =
+		AllocSetContextCreate(CurrentMemoryContext, "worker_pool interface", ALLOCSET_SMALL_SIZES);
 	call.caller = MemoryContextSwitchTo(call.context);
 	call.pushed_snapshot = is_short && !ActiveSnapshotSet();
 	if (call.pushed_snapshot)
@@ -201,8 +201,8 @@ AddTexts(Call *call, const char *const *texts, int count, const char *member)
 		if (!nulls[i])
 			values[i] = PointerGetDatum(cstring_to_text(texts[i]));
 	}
-	Add(call, PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower_bound, TEXTOID, -1,
-												 false, TYPALIGN_INT)));
+	Add(call, PointerGetDatum(construct_md_array(values, nulls, 1, &count, &lower_bound, TEXTOID,
+												 -1, false, TYPALIGN_INT)));
 }
 
 static void
@@ -219,8 +219,8 @@ AddIds(Call *call, const int64 *ids, int count, const char *member)
 
 	for (int i = 0; i < count; i++)
 		values[i] = Int64GetDatum(ids[i]);
-	Add(call, PointerGetDatum(construct_array(values, count, INT8OID, sizeof(int64), FLOAT8PASSBYVAL,
-											  TYPALIGN_DOUBLE)));
+	Add(call, PointerGetDatum(construct_array(values, count, INT8OID, sizeof(int64),
+											  FLOAT8PASSBYVAL, TYPALIGN_DOUBLE)));
 }
 
 /* --- the caller's structs --------------------------------------------------------------------------------------------- */
@@ -330,7 +330,7 @@ IsTask(WorkerPoolWork what)
 static const char *
 ConstantWord(const char *word)
 {
-	static constexpr const char *kWords[] = {"succeeded", "failed",  "cancelled", "lost",
+	static constexpr const char *kWords[] = {"succeeded", "failed",	 "cancelled", "lost",
 											 "queued",	  "running", "blocked",	  "scheduled",
 											 "ready",	  "expired", "skipped",	  "finished"};
 

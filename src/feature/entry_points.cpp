@@ -148,11 +148,10 @@ ReadText(const char *text)
 	EntryPointText parts = {};
 	const std::string_view whole = text;
 	const std::size_t colon = whole.find_last_of(':');
-	const std::string_view name =
-		colon == std::string_view::npos ? whole : whole.substr(colon + 1);
+	const std::string_view name = colon == std::string_view::npos ? whole : whole.substr(colon + 1);
 	const bool named = !name.empty() && name.size() < sizeof(parts.name);
-	const bool in_library = colon == std::string_view::npos ||
-							(colon > 0 && colon < sizeof(parts.library));
+	const bool in_library =
+		colon == std::string_view::npos || (colon > 0 && colon < sizeof(parts.library));
 
 	if (!named || !in_library)
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),

@@ -37,7 +37,7 @@ struct EntryPointState
 	const WorkerPoolService *entry; /* nullptr: none runs */
 	int service;					/* its entry in memory */
 	const char *name;
-	bool in_call;	   /* inside cycle or main */
+	bool in_call;		/* inside cycle or main */
 	uint64 reload_seen; /* version of the entry that sleep() has told */
 	const char *config; /* of this cycle; main: asked anew */
 };

@@ -75,8 +75,8 @@ SlotOfTicket(uint64 ticket)
 {
 	const auto slot = static_cast<int>(LowBits(ticket, kSlotBits));
 
-	if (slot >= SlotCount() || ticket != TicketOf(slot) ||
-		SlotAt(slot).kind != SlotKind::kLease || SlotAt(slot).state != SlotState::kRunning)
+	if (slot >= SlotCount() || ticket != TicketOf(slot) || SlotAt(slot).kind != SlotKind::kLease ||
+		SlotAt(slot).state != SlotState::kRunning)
 		return kNone;
 	return slot;
 }

@@ -273,6 +273,18 @@ Connect(const WorkerTicket &ticket)
 	RememberBaseline();
 }
 
+/*
+ * The process of a service that wants no database is connected as the launcher is, to the shared catalogs, which it does
+ * not use: so pg_stat_activity shows it, and pg_terminate_backend() finds it.
+ */
+static void
+ConnectToNone()
+{
+	BackgroundWorkerInitializeConnection(nullptr, nullptr, 0);
+	PrepareWorker();
+	pgstat_report_appname("worker_pool");
+}
+
 /* Did somebody change roles, grants, databases or their settings since the last check? Free. */
 static bool
 AuthorityMoved()
@@ -476,7 +488,7 @@ WorkerMain()
 	if (ticket.kind != SlotKind::kService || PrepareService())
 		Connect(ticket);
 	else
-		PrepareWorker();
+		ConnectToNone();
 	WP_FAULT("worker.before_started");
 	ReloadConfiguration();
 	ReportStarted();

@@ -141,8 +141,11 @@ $drop->query_safe('create extension worker_pool');
 is($node->sql('select count(*) from worker_pool.services', db => 'ext'), 0, 'made anew it has none');
 $node->sql(q{select worker_pool.create_service('a', 'insert into tick select', every => '10 ms')}, db => 'ext');
 runs_ok('... and can have some', name => 'a', db => 'ext');
-$drop->query_safe('drop schema worker_pool cascade');
-$node->becomes_ok(q{not exists (select from worker_pool.workers where database = 'ext' and kind = 'service')}, 'DROP SCHEMA ... CASCADE likewise');
+$drop->query('drop schema worker_pool cascade');
+is($drop->sqlstate, '2BP01', 'its schema cannot be dropped without it');
+$node->sql('create role owner superuser');
+$drop->query_safe('drop owned by owner; set role owner; drop extension worker_pool cascade');
+$node->becomes_ok(q{not exists (select from worker_pool.workers where database = 'ext' and kind = 'service')}, 'DROP EXTENSION ... CASCADE likewise');
 $drop->quit;
 $node->sql('drop database ext');
 

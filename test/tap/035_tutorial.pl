@@ -67,6 +67,7 @@ sub run_block
 		ok(IPC::Run::run([ 'bash', '-ec', "cd '$folder'\n$block->{text}" ], '<', '/dev/null', '>', \$out, '2>', \$error), $name)
 		  or diag($out . $error);
 		unlike($out . $error, qr/warning:/, "$name: without a warning");
+		return '';
 	}
 	elsif ($language eq 'sql')
 	{
@@ -84,7 +85,7 @@ like($shown, qr/^t\n\d+\|sizes\|(?:waiting|running)\|/m, 'it ends in select * fr
 is($pool->sql('select count(*) > 0 from growth.sizes'), 't', 'and has noted sizes');
 like($said{2}, qr/^backing off\|[1-9]\d*\|.*growth\.sizes.*does not exist/m, 'section 2 shows what is the matter');
 like($said{3}, qr/^sizes\|running\|[1-9]/m, 'section 3: resident');
-like($said{4}, qr/^disk\|\|running\|0?\.\d+\|\w/m, 'section 4: without a database, how full the disk is');
+like($said{4}, qr/^disk\|postgres\|running\|0?\.\d+\|\w/m, 'section 4: without a database, how full the disk is');
 is($pool->sql('select n from growth.by_command'), '1', 'section 5: the command has run');
 like($said{5}, qr/^succeeded$/m, 'section 5: the task too');
 like($said{6}, qr/^lease\|own work\|running$/m, 'section 6: a slot for a process of one\'s own');
@@ -93,7 +94,7 @@ $pool->becomes_ok(q{not exists (select from worker_pool.workers where kind = 'le
 # --- section 9 ------------------------------------------------------------------------------------------------
 
 # The service of section 1 again.
-$pool->sql(q{select worker_pool.drop_service('disk'); select worker_pool.alter_service('sizes', entry_point => 'growth:note_sizes', every => '200ms')});
+$pool->sql(q{select worker_pool.alter_service('sizes', entry_point => 'growth:note_sizes', every => '200ms')});
 
 my $tables = 0;
 

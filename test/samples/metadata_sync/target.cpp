@@ -101,13 +101,13 @@ DeadlineAfter(int seconds)
 	return GetCurrentTimestamp() + seconds * USECS_PER_SEC;
 }
 
-/* Is the connection of the last round as it should be? */
+/* Is the connection of the last round as it should be? Reads twice: the target's last words, and then its end. */
 bool
 StillConnected(const char *conninfo)
 {
 	return connection != nullptr && strcmp(connected_to, conninfo) == 0 &&
 		   PQtransactionStatus(connection) == PQTRANS_IDLE && PQconsumeInput(connection) &&
-		   PQstatus(connection) == CONNECTION_OK;
+		   PQconsumeInput(connection) && PQstatus(connection) == CONNECTION_OK;
 }
 
 void

@@ -67,8 +67,7 @@ setting(const char *key, const char *otherwise)
 	Datum value;
 
 	InitFunctionCallInfoData(*fcinfo, NULL, 2, InvalidOid, NULL, NULL);
-	fcinfo->args[0].value =
-		DirectFunctionCall1(jsonb_in, CStringGetDatum(probe_api()->config()));
+	fcinfo->args[0].value = DirectFunctionCall1(jsonb_in, CStringGetDatum(probe_api()->config()));
 	fcinfo->args[0].isnull = false;
 	fcinfo->args[1].value = CStringGetTextDatum(key);
 	fcinfo->args[1].isnull = false;
@@ -492,8 +491,14 @@ unconnected_main(void)
 
 /* --- all of them ------------------------------------------------------------------------------------------------------- */
 
-#define CYCLE(name, flags, function) {sizeof(WorkerPoolService), name, flags, function, NULL}
-#define MAIN(name, flags, function) {sizeof(WorkerPoolService), name, flags, NULL, function}
+#define CYCLE(name, flags, function)                                                               \
+	{                                                                                              \
+		sizeof(WorkerPoolService), name, flags, function, NULL                                     \
+	}
+#define MAIN(name, flags, function)                                                                \
+	{                                                                                              \
+		sizeof(WorkerPoolService), name, flags, NULL, function                                     \
+	}
 
 static const WorkerPoolService services[] = {
 	CYCLE("count_rows", 0, count_rows),

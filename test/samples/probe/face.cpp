@@ -149,7 +149,12 @@ CatchError()
 
 	BeginInternalSubTransaction(nullptr);
 
-	const bool done = TryPg([]() noexcept { SPI_connect(); SPI_execute("SELECT 1/0", true, 1); });
+	const bool done = TryPg(
+		[]() noexcept
+		{
+			SPI_connect();
+			SPI_execute("SELECT 1/0", true, 1);
+		});
 
 	if (!done)
 	{

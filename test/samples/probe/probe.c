@@ -237,16 +237,16 @@ PG_FUNCTION_INFO_V1(probe_wait);
 Datum
 probe_wait(PG_FUNCTION_ARGS)
 {
-	return text_result(fcinfo, probe_api()->wait(kind_of_work(fcinfo, 0), PG_GETARG_INT64(1),
-												 PG_GETARG_INT64(2)));
+	return text_result(
+		fcinfo, probe_api()->wait(kind_of_work(fcinfo, 0), PG_GETARG_INT64(1), PG_GETARG_INT64(2)));
 }
 
 PG_FUNCTION_INFO_V1(probe_cancel);
 Datum
 probe_cancel(PG_FUNCTION_ARGS)
 {
-	PG_RETURN_BOOL(probe_api()->cancel(kind_of_work(fcinfo, 0), PG_GETARG_INT64(1),
-									   PG_GETARG_INT64(2)));
+	PG_RETURN_BOOL(
+		probe_api()->cancel(kind_of_work(fcinfo, 0), PG_GETARG_INT64(1), PG_GETARG_INT64(2)));
 }
 
 /* --- what belongs into an entry point ------------------------------------------------------------------------------ */
@@ -342,7 +342,8 @@ probe_bad_struct(PG_FUNCTION_ARGS)
 	newer.command.command = "select 1";
 	if (strcmp(kind, "zero") == 0)
 		newer.command.size = 0;
-	else if (strcmp(kind, "short") == 0) /* of an older header, that knew a command only: is right */
+	else if (strcmp(kind, "short") ==
+			 0) /* of an older header, that knew a command only: is right */
 		newer.command.size = offsetof(WorkerPoolCommand, args);
 	else if (strcmp(kind, "long") == 0) /* of a newer one, which sets nothing new: is right */
 		newer.command.size = sizeof(newer);

@@ -12,15 +12,15 @@ extern "C"
 {
 #endif
 
-/* The interface; 55000 where there is none. */
-extern const WorkerPoolApi *probe_api(void);
+	/* The interface; 55000 where there is none. */
+	extern const WorkerPoolApi *probe_api(void);
 
-/* _PG_init: the entry points of each file. */
-extern void register_entry_points(const WorkerPoolApi *api);
-extern void register_face(void);
+	/* _PG_init: the entry points of each file. */
+	extern void register_entry_points(const WorkerPoolApi *api);
+	extern void register_face(void);
 
-/* Writes a row into probe_events; inside a transaction. detail may be NULL. */
-extern void probe_note(const char *what, const char *detail);
+	/* Writes a row into probe_events; inside a transaction. detail may be NULL. */
+	extern void probe_note(const char *what, const char *detail);
 
 #ifdef __cplusplus
 }
