@@ -80,7 +80,12 @@ LookAtEntry(int index, ServiceLook *look)
 	const ServiceEntry &entry = ServiceAt(index);
 
 	look->state = entry.state;
+	/* one for the primary waits for nothing that would come while this is a standby */
+	if (entry.state == ServiceState::kStarting && !entry.any_server && RecoveryInProgress())
+		look->state = ServiceState::kStopped;
 	look->has_entry = true;
+	look->is_leaving =
+		entry.slot != kNone && entry.leave && entry.leave_how == ServiceChange::kNow;
 	look->serial = entry.serial;
 	look->has_slot = entry.slot != kNone;
 	look->pid = 0;
@@ -196,6 +201,9 @@ static bool
 IsReached(const ServiceWait &wait, const ServiceLook &look, uint64 counted)
 {
 	if (wait.state != nullptr && look.state != *wait.state)
+		return false;
+	/* the process of before, which is to make way for the one that is waited for */
+	if (wait.state != nullptr && *wait.state != ServiceState::kStopped && look.is_leaving)
 		return false;
 	/* its process may still be leaving */
 	if (wait.state != nullptr && *wait.state == ServiceState::kStopped && look.has_slot)

@@ -67,6 +67,7 @@ struct ServiceLook
 	uint64 serial;
 	pid_t pid; /* 0: no process, or it has not come up */
 	bool has_slot;
+	bool is_leaving; /* its process was told to leave now, for another one or none */
 	uint64 cycles_begun;
 	uint64 cycles_done;
 	uint64 restarts;

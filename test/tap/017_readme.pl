@@ -62,6 +62,10 @@ like($out, qr/^succeeded\n\[\{"count": 1\}\]\nit is due at .*, in 59 min 59 s\|\
 like($out, qr/^(?:20\d\d-\d\d-\d\d 0[45]:30:00\+00\n){3}\d+\nreport\|30 6 \* \* mon-fri\|20\d\d-.* 0[45]:30:00\+00\|/m, 'a schedule: 6:30 in Berlin');
 my ($key) = $out =~ /^(\d+)\n(?:\g1\n){98}\g1$/m;
 ok($key, 'debounce: a hundred times the same id');
+like($out, qr/^t\nrefresh sales\|waiting\|1\|0\|/m, 'a service: waited for, and what the view shows');
+like($out, qr/^fast\|t\nslow\|t$/m, 'its config was changed while it ran');
+like($out, qr/^backing off\|1\|division by zero$/m, 'one that fails');
+like($out, qr/^quarantined\|canceling command/m, 'one in quarantine, with the reason');
 like($out, qr/^t\n(?:\d+\n){5}5\n0\nt\nt\n(?:t\n)*t\n0$/m, 'a queue made, five enqueued and cancelled; drained: 0; resumed; paused, resumed; nothing to adopt');
 is($pool->sql('select count(*) from worker_pool.task_history where is_final and state = $$failed$$'), 0, 'no task of the README failed');
 
