@@ -528,7 +528,9 @@ CREATE TABLE worker_pool.service (
 	owner_name pg_catalog.text NOT NULL,
 	quarantine_reason pg_catalog.text,
 	CONSTRAINT service_pkey PRIMARY KEY (id),
-	CONSTRAINT service_name UNIQUE (name)
+	CONSTRAINT service_name UNIQUE (name),
+	-- for what is copied in by SQL
+	CONSTRAINT service_runs_one CHECK ((command IS NULL) OPERATOR(pg_catalog.<>) (entry_point IS NULL))
 );
 
 CREATE FUNCTION worker_pool.note_rows()

@@ -95,7 +95,8 @@ void CountUnconnectedStart();
 void ForgetUnconnectedCrashes();
 /*
  * Writes down the quarantine of one service whose entry says so. False: there is none (more). Not in recovery. When the
- * transaction has committed, QuarantineStored() takes that from the entry; until then the entry wants it still.
+ * transaction has committed, QuarantineStored() takes that from the entry; until then the entry wants it still. Does not
+ * wait: one whose row another transaction holds is passed over, and the database marked for a later visit.
  */
 bool StoreOneQuarantine();
 void QuarantineStored();

@@ -7,7 +7,8 @@
  * Quarantine. Three crashes in a row: the entry says quarantined at once, and `store` asks for a visit, which writes
  * it down (StoreOneQuarantine), and takes the wish away when that has committed (QuarantineStored): a visit that dies
  * in between leaves it. The row is locked before the entry is looked at again, so that a start_service that has
- * committed is not undone; one whose commit is just being told to memory is the only one that can lose.
+ * committed is not undone; one whose commit is just being told to memory is the only one that can lose. A row that
+ * a transaction of a user holds is passed over, since there is one visit at a time: another one comes later.
  *
  * Careful start. After a crash of the server a service under suspicion counts its start in the row, flushed, before it
  * runs (CountCarefulStart): should it bring the server down again, the count outlives that. When it has run, the count
@@ -34,7 +35,7 @@ namespace worker_pool
 /* How often, and how long in between, CountCarefulStart tries a row that somebody holds. */
 static constexpr int kLockTries = 20;
 static constexpr long kLockNapMs = 50;
-/* When to ask again whether the one that is under suspicion has run. */
+/* When to ask again whether the one that is under suspicion has run, or whether a row is free. */
 static constexpr int64 kTurnAgainMs = 10000;
 /* A row that changes under our eyes so often is for another visit. */
 static constexpr int kStoreTries = 3;
@@ -52,18 +53,20 @@ struct EntryCopy
 
 /* --- quarantine --------------------------------------------------------------------------------------------- */
 
-/* The one that StoreOneQuarantine wrote last. */
+/* The one that StoreOneQuarantine wrote last; kNone: it was passed over. */
 static EntryCopy stored = {};
+/* Where to look on: a visit looks at each entry once. */
+static int next_unstored = 0;
 
-/* An entry of this database that is to be written down. */
+/* The next entry of this database from that index on that is to be written down. */
 static EntryCopy
-FindUnstored()
+FindUnstored(int from)
 {
 	EntryCopy copy = {};
 	LockScope lock(PoolLock(), LW_SHARED);
 
 	copy.index = kNone;
-	for (int i = 0; i < ServiceCount() && copy.index == kNone; i++)
+	for (int i = from; i < ServiceCount() && copy.index == kNone; i++)
 	{
 		const ServiceEntry &entry = ServiceAt(i);
 
@@ -109,45 +112,54 @@ QuarantinedRow(Relation relation, HeapTuple tuple, const char *reason)
 	return changed;
 }
 
-/* One attempt. False: somebody changed the row in between. */
-static bool
+/* One attempt; does not wait. Other than TM_Ok: somebody changed the row in between, or holds it (TM_BeingModified). */
+static TM_Result
 TryStore(Relation relation, const EntryCopy &copy)
 {
 	const HeapTuple tuple = FetchById(relation, Index::kServiceId, copy.id);
 
 	if (tuple == nullptr || IsQuarantined(*ServiceFormOf(tuple)) ||
 		!IsOwnRow(ServiceFormOf(tuple)->installation, ServiceFormOf(tuple)->database))
-		return true;
-	if (LockRow(relation, tuple->t_self, LockTupleNoKeyExclusive, true) != TM_Ok)
-		return false;
-	if (!IsUnstored(copy))
-		return true;
+		return TM_Ok;
+
+	TM_Result result = LockRow(relation, tuple->t_self, LockTupleNoKeyExclusive, false);
+
+	if (result != TM_Ok || !IsUnstored(copy))
+		return result;
 
 	const HeapTuple changed = QuarantinedRow(relation, tuple, copy.reason);
 
 	WP_FAULT("service.before_store");
-	if (UpdateRow(relation, tuple->t_self, changed, true) != TM_Ok)
-		return false;
+	result = UpdateRow(relation, tuple->t_self, changed, true);
 	/* in the order of the rows: what start_service tells after this is newer */
-	ArmService(SpecOfService(relation, changed), ServiceChange::kReload);
-	return true;
+	if (result == TM_Ok)
+		ArmService(SpecOfService(relation, changed), ServiceChange::kReload);
+	return result;
 }
 
 /* Caller: a visit, inside a transaction. */
 bool
 StoreOneQuarantine()
 {
-	stored = FindUnstored();
+	stored = FindUnstored(next_unstored);
 	if (stored.index == kNone)
 		return false;
+	next_unstored = stored.index + 1;
 
 	Relation relation = TryOpenTable(Table::kService, RowExclusiveLock);
+	TM_Result result = TM_Updated;
 
 	if (relation == nullptr)
 		return false;
-	for (int i = 0; i < kStoreTries && !TryStore(relation, stored); i++)
-		;
+	for (int i = 0; i < kStoreTries && result != TM_Ok && result != TM_BeingModified; i++)
+		result = TryStore(relation, stored);
 	table_close(relation, NoLock);
+	if (result != TM_Ok)
+	{
+		stored.index = kNone;
+		MarkRescan(MyDatabaseId,
+				   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kTurnAgainMs));
+	}
 	return true;
 }
 
@@ -155,6 +167,8 @@ void
 QuarantineStored()
 {
 	WP_FAULT("service.after_store");
+	if (stored.index == kNone)
+		return;
 
 	LockScope lock(PoolLock());
 	ServiceEntry &entry = ServiceAt(stored.index);

@@ -23,10 +23,13 @@ LockName(Relation relation, const char *name)
 	if (++count > kMostNameLocks)
 		return;
 
-	const uint32 hash =
-		hash_bytes(reinterpret_cast<const unsigned char *>(name), static_cast<int>(strlen(name)));
+	/* what nobody can foresee: else a name of one's own could be found that locks another one's, too */
+	const uint64 hash =
+		hash_bytes_extended(reinterpret_cast<const unsigned char *>(name),
+							static_cast<int>(strlen(name)), pool == nullptr ? 0 : pool->epoch);
 
-	LockDatabaseObject(RelationGetRelid(relation), static_cast<Oid>(hash), 0, ExclusiveLock);
+	LockDatabaseObject(RelationGetRelid(relation), static_cast<Oid>(hash),
+					   static_cast<uint16>(hash >> 32), ExclusiveLock);
 }
 
 } // namespace worker_pool

@@ -84,8 +84,7 @@ LookAtEntry(int index, ServiceLook *look)
 	if (entry.state == ServiceState::kStarting && !entry.any_server && RecoveryInProgress())
 		look->state = ServiceState::kStopped;
 	look->has_entry = true;
-	look->is_leaving =
-		entry.slot != kNone && entry.leave && entry.leave_how == ServiceChange::kNow;
+	look->is_leaving = entry.slot != kNone && entry.leave && entry.leave_how == ServiceChange::kNow;
 	look->serial = entry.serial;
 	look->has_slot = entry.slot != kNone;
 	look->pid = 0;

@@ -16,7 +16,6 @@
  */
 #include "feature/services.hpp"
 
-#include "catalog/row_scan.hpp"
 #include "feature/name_lock.hpp"
 #include "feature/task_authority.hpp"
 
@@ -138,12 +137,32 @@ ForgetTrouble(FormService *form)
 	form->crashes = 0;
 }
 
-/* Locks name and row. nullptr: there is no such service. *waited_out: there was one, until somebody dropped it. */
-static HeapTuple
-LockByName(Relation relation, const char *name, bool *waited_out)
+/* 55000 for a row that was not adopted, 42501 for one that the caller does not own. */
+static void
+CheckMayUse(const FormService &form, const char *name, bool for_drop)
 {
-	const bool was_there = FetchByName(relation, Index::kServiceName, name) != nullptr;
+	const bool own = IsOwnRow(form.installation, form.database);
 
+	if (!own && !for_drop)
+		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
+						errmsg("service \"%s\" came from another database", name),
+						errhint("worker_pool.adopt() takes such rows over.")));
+	/* the owner's number may be anybody's here */
+	CheckOwns(psprintf("service \"%s\"", name), own ? form.owner : InvalidOid);
+}
+
+/*
+ * Locks name and row. nullptr: there is no such service. *waited_out: there was one, until somebody dropped it. Whoever
+ * may not use it is refused (CheckMayUse) before he can hold anybody up by a lock.
+ */
+static HeapTuple
+LockByName(Relation relation, const char *name, bool for_drop, bool *waited_out)
+{
+	const HeapTuple seen = FetchByName(relation, Index::kServiceName, name);
+	const bool was_there = seen != nullptr;
+
+	if (was_there)
+		CheckMayUse(*ServiceFormOf(seen), name, for_drop);
 	LockName(relation, name);
 	for (;;)
 	{
@@ -198,22 +217,36 @@ CheckRoomFor(const FormService &form)
 		CheckRoom(form.owner);
 }
 
-/* 53400 where the role, which is no superuser, owns as many as it may. */
+/*
+ * 53400 where the role, which is no superuser, owns as many as it may. Those that other transactions have made and not
+ * committed count, too: else many sessions of the role could each make so many. A row that another transaction is
+ * changing is seen in both versions, so what is counted are ids.
+ */
 static void
 CheckOwned(Relation relation, Oid owner)
 {
+	std::array<int64, kMostOwned> ids;
+	SnapshotData uncommitted;
 	int count = 0;
 	HeapTuple tuple;
 
 	if (superuser_arg(owner))
 		return;
+	InitDirtySnapshot(uncommitted);
 
-	RowScan scan = BeginTableScan(relation);
+	const SysScanDesc scan =
+		systable_beginscan(relation, InvalidOid, false, &uncommitted, 0, nullptr);
 
-	while ((tuple = NextRow(scan)) != nullptr)
-		if (ServiceFormOf(tuple)->owner == owner)
-			count++;
-	EndRowScan(&scan);
+	while (count < kMostOwned && (tuple = systable_getnext(scan)) != nullptr)
+	{
+		const FormService &form = *ServiceFormOf(tuple);
+
+		CHECK_FOR_INTERRUPTS();
+		if (form.owner == owner &&
+			std::find(ids.begin(), ids.begin() + count, form.id) == ids.begin() + count)
+			ids[count++] = form.id;
+	}
+	systable_endscan(scan);
 	if (count >= kMostOwned)
 		ereport(ERROR,
 				(errcode(ERRCODE_CONFIGURATION_LIMIT_EXCEEDED),
@@ -247,12 +280,15 @@ int64
 DefineService(const ServiceRequest &request, bool if_not_exists)
 {
 	Relation relation = OpenTable(Table::kService, RowExclusiveLock);
+	HeapTuple tuple = FetchByName(relation, Index::kServiceName, request.name);
 	int64 id = 0;
 
-	LockName(relation, request.name);
-
-	const HeapTuple tuple = FetchByName(relation, Index::kServiceName, request.name);
-
+	/* a name that is taken is not locked: that would hold its owner up */
+	if (tuple == nullptr)
+	{
+		LockName(relation, request.name);
+		tuple = FetchByName(relation, Index::kServiceName, request.name);
+	}
 	if (tuple != nullptr)
 	{
 		id = ServiceFormOf(tuple)->id;
@@ -277,20 +313,6 @@ DefineService(const ServiceRequest &request, bool if_not_exists)
 
 /* --- change ---------------------------------------------------------------------------------------------- */
 
-/* 55000 for a row that was not adopted, 42501 for one that the caller does not own. */
-static void
-CheckMayUse(const FormService &form, const char *name, bool for_drop)
-{
-	const bool own = IsOwnRow(form.installation, form.database);
-
-	if (!own && !for_drop)
-		ereport(ERROR, (errcode(ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE),
-						errmsg("service \"%s\" came from another database", name),
-						errhint("worker_pool.adopt() takes such rows over.")));
-	/* the owner's number may be anybody's here */
-	CheckOwns(psprintf("service \"%s\"", name), own ? form.owner : InvalidOid);
-}
-
 HeldService
 HoldService(const char *name, bool for_drop)
 {
@@ -298,7 +320,7 @@ HoldService(const char *name, bool for_drop)
 	bool waited_out = false;
 
 	held.relation = OpenTable(Table::kService, RowExclusiveLock);
-	held.tuple = LockByName(held.relation, name, &waited_out);
+	held.tuple = LockByName(held.relation, name, for_drop, &waited_out);
 	if (held.tuple == nullptr && for_drop && waited_out)
 	{
 		table_close(held.relation, NoLock);

@@ -11,6 +11,7 @@
  *	  and terminated it, in vain;
  *	- what befell services is logged, once an episode: here, since a process that crashed can say nothing any more;
  *	- a start that failed is tried again at once when roles, grants or databases have changed: that may have mended it;
+ *	- where limits were lowered below what resident mains hold, the youngest are asked to leave, and wait for a slot;
  *	- a resident main that has run for restart_backoff_reset is healthy, as others are that end a cycle;
  *	- configs that nobody needs are freed, which nobody may do under the lock;
  *	- services for which there was no room are loaded, by visits, when there is some again.
@@ -27,6 +28,11 @@
 #include "shmem/databases.hpp"
 #include "shmem/memory.hpp"
 #include "shmem/service_table.hpp"
+
+extern "C"
+{
+#include "utils/pidfile.h"
+}
 
 namespace worker_pool
 {
@@ -184,6 +190,17 @@ WatchHealth(int index, const ServiceEntry &entry)
 	tending.changed = true;
 }
 
+/* Is it a resident main for which there is no slot any more? */
+static void
+WatchLimit(int index, const ServiceEntry &entry)
+{
+	if (!entry.resident || entry.leave || SlotAt(entry.slot).state != SlotState::kRunning ||
+		HasResidentRoom(entry))
+		return;
+	TellToLeave(index, ServiceChange::kAfterCycle, tending.now);
+	tending.changed = true;
+}
+
 /* What kept its process from starting may be gone. */
 static void
 TryAgain(int index, const ServiceEntry &entry, uint64 authority_changes)
@@ -211,6 +228,7 @@ TendAll()
 		TryAgain(i, entry, authority_changes);
 		if (entry.slot == kNone)
 			continue;
+		WatchLimit(i, entry);
 		if (IsToLeaveNow(entry))
 			PressToLeave(i, entry);
 		WatchOverrun(entry);
@@ -368,13 +386,41 @@ LogNotice(const Notice &notice)
 	}
 }
 
+/* Does the postmaster stop the server? It says so in its lock file, before it signals anybody. */
+static bool
+ServerIsStopping()
+{
+	FILE *file = AllocateFile("postmaster.pid", "r");
+	char line[MAXPGPATH];
+	bool stopping = false;
+
+	if (file == nullptr)
+		return false;
+	for (int i = 1; !stopping && fgets(line, sizeof(line), file) != nullptr; i++)
+		stopping = i == LOCK_FILE_LINE_PM_STATUS &&
+				   strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
+	FreeFile(file);
+	return stopping;
+}
+
+/* Ended by SIGTERM because the server stops, as we shall be in a moment? That is no crash. */
+static bool
+IsShutdown()
+{
+	bool any = false;
+
+	for (int i = 0; i < tending.count; i++)
+		any = any || tending.notices[i].trouble.sqlstate == ERRCODE_ADMIN_SHUTDOWN;
+	return any && (ProcDiePending || ServerIsStopping());
+}
+
 /* The names of databases stand in the catalog. */
 static void
 LogNotices()
 {
 	MemoryContext const context = CurrentMemoryContext;
 
-	if (tending.count == 0)
+	if (tending.count == 0 || IsShutdown())
 		return;
 	WP_FAULT("launcher.before_service_log");
 	StartTransactionCommand();

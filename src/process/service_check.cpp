@@ -328,11 +328,13 @@ AuthorityIsGone()
 static bool
 SeeEntry()
 {
-	LockScope lock(PoolLock(), LW_SHARED);
-	const ServiceEntry &entry = ServiceAt(service_work.index);
+	LockScope lock(PoolLock());
+	ServiceEntry &entry = ServiceAt(service_work.index);
 
 	if (!IsMine(entry) || MustLeave(entry))
 		return false;
+	/* what changes from now on, the checks may not see */
+	entry.authority_seen = pg_atomic_read_u64(&pool->authority_changes);
 	service_work.version = entry.version;
 	service_work.suspect = entry.suspect;
 	service_work.every_ms = entry.every_ms;

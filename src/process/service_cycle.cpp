@@ -13,6 +13,9 @@
  * With WORKER_POOL_OWN_TRANSACTIONS, without a database, and in a resident main there is no transaction of ours: what
  * is left open at the end is a failure, too, and rolled back.
  *
+ * A cycle that looks at no interrupts, or catches the one that it gets, may come to its end after its timeout: it has
+ * failed all the same, by an overrun (RefuseLate). What it has committed by then stays.
+ *
  * On ERROR this file does nothing: service_failure.cpp rolls back. A C++ exception that leaves an entry point becomes
  * an ERROR in EnterCpp, and the process retires after the cycle.
  */
@@ -51,6 +54,16 @@ RunCommand()
 	ReadSettings(definition.settings, &request);
 	ExecuteCommand(request,
 				   {service_work.timeout_ms, None_Receiver, CheckStillAllowed, true, nullptr}, tag);
+}
+
+/* It has come to its end, but too late: nobody looked at the cancel, or somebody caught it. */
+static void
+RefuseLate()
+{
+	char message[160];
+
+	if (CommandTimedOut(message, sizeof(message)))
+		ereport(ERROR, (errcode(ERRCODE_QUERY_CANCELED), errmsg_internal("%s", message)));
 }
 
 /* --- entry points --------------------------------------------------------------------------------------- */
@@ -114,6 +127,7 @@ RunInTransaction()
 	MemoryContextSwitchTo(MessageContext);
 	CallEntryPoint();
 	CheckTransaction(ours);
+	RefuseLate();
 	while (ActiveSnapshotSet())
 		PopActiveSnapshot();
 	WP_FAULT("service.before_commit");
@@ -167,6 +181,7 @@ RunCycle()
 	}
 	else
 		RunEntryPoint();
+	RefuseLate();
 
 	/* a main that was asked to return has not done a round by that */
 	if (IsResident() && ServiceIsToStop())

@@ -89,7 +89,7 @@ TellKind(bool resident, bool unconnected)
 		return false;
 	entry.resident = resident;
 	entry.unconnected = unconnected;
-	return !resident || ResidentCount() <= ResidentLimit();
+	return !resident || HasResidentRoom(entry);
 }
 
 bool

@@ -67,9 +67,10 @@ struct PoolRoot
 	bool tasks_contended;
 
 	uint64 next_service_serial; /* service_table.cpp */
-	int services_used;			/* length of the used prefix of the service table; service_table.cpp */
-	int services_full;			/* rows that found no room since it last had some; service_table.cpp */
-	ConditionVariable service_changed; /* whoever waits for a service sleeps here; broadcast without the lock */
+	int services_used; /* length of the used prefix of the service table; service_table.cpp */
+	int services_full; /* rows that found no room since it last had some; service_table.cpp */
+	/* whoever waits for a service sleeps here; broadcast without the lock */
+	ConditionVariable service_changed;
 	pg_atomic_uint32 service_waiters;
 
 	int launcher_proc; /* PGPROC index, kNone when no launcher lives */

@@ -128,6 +128,9 @@ ClearProcess(ServiceEntry &entry)
 	entry.leave = entry.signalled_cancel = entry.leave_warned = entry.overrun_warned = false;
 	entry.leave_since = 0;
 	entry.careful = false;
+	if (entry.outdated)
+		entry.resident = entry.unconnected = entry.config_wanted = false;
+	entry.outdated = false;
 }
 
 void
@@ -139,6 +142,8 @@ ServiceReserved(int index, int slot)
 	ClearProcess(entry);
 	entry.slot = slot;
 	entry.slot_generation = SlotAt(slot).generation;
+	/* what changes from now on, it may not have seen when it fails */
+	entry.authority_seen = pg_atomic_read_u64(&pool->authority_changes);
 	SlotAt(slot).service = index;
 	MoveService(entry, ServiceState::kStarting, SlotAt(slot).registered_at);
 }
@@ -314,7 +319,6 @@ ServiceNotStarted(int index, const BriefError &error, TimestampTz now)
 					  "could not start a worker: its process ended while it was starting",
 					  "The server log may tell why.", nullptr);
 	entry.start_failed = true;
-	entry.authority_seen = pg_atomic_read_u64(&pool->authority_changes);
 	entry.restarting = true;
 	BackOff(entry, known, now);
 	TellLauncher(entry);
@@ -361,11 +365,17 @@ ServiceLacksRoom(int index)
 
 	if (entry.no_room)
 		return;
-	SetBriefError(&entry.trouble, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
-				  "too many resident services are running",
-				  "All slots that tasks and services may have but one are held by resident "
-				  "services and by leases.",
-				  "Stop another one, or increase \"worker_pool.max_workers\".");
+	if (ResidentCount() >= ResidentLimit())
+		SetBriefError(&entry.trouble, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+					  "too many resident services are running",
+					  "All slots that tasks and services may have but one are held by resident "
+					  "services and by leases.",
+					  "Stop another one, or increase \"worker_pool.max_workers\".");
+	else
+		SetBriefError(&entry.trouble, ERRCODE_CONFIGURATION_LIMIT_EXCEEDED,
+					  "too many resident services are running in the database",
+					  "They may hold all but one of the workers that a database may have.",
+					  "Stop another one, or increase \"worker_pool.max_workers_per_database\".");
 	entry.no_room = true;
 	TellLauncher(entry);
 }

@@ -77,6 +77,45 @@ ResidentCount()
 	return count;
 }
 
+/* Under max_workers_per_database one worker is left to whatever else its database wants. */
+static int
+ResidentLimitOfDatabase()
+{
+	return settings::max_workers_per_database > 0 ? settings::max_workers_per_database - 1
+												  : SlotCount();
+}
+
+bool
+HasResidentRoom(const ServiceEntry &entry)
+{
+	Assert(LWLockHeldByMe(PoolLock()));
+	const TimestampTz since = entry.slot == kNone ? DT_NOEND : SlotAt(entry.slot).registered_at;
+	int count = 0;
+	int in_database = 0;
+	dlist_iter iter;
+
+	dlist_foreach(iter, &pool->running_slots)
+	{
+		const WorkerSlot &slot = *dlist_container(WorkerSlot, node, iter.cur);
+
+		if (slot.kind == SlotKind::kLease)
+			count++;
+		if (slot.kind != SlotKind::kService || slot.service == kNone)
+			continue;
+
+		const ServiceEntry &other = ServiceAt(slot.service);
+
+		if (!other.resident || other.serial == entry.serial || slot.registered_at > since)
+			continue;
+		/* one that has its slot does not go for one that goes anyway */
+		if (entry.slot != kNone && MustLeave(other))
+			continue;
+		count++;
+		in_database += other.database == entry.database ? 1 : 0;
+	}
+	return count < ResidentLimit() && in_database < ResidentLimitOfDatabase();
+}
+
 /* Should it run, and could it, as far as it itself is concerned? Whether it is due is another matter. */
 static bool
 IsStartable(const ServiceEntry &entry, bool in_recovery)
@@ -100,7 +139,7 @@ IsStartable(const ServiceEntry &entry, bool in_recovery)
 static bool
 ExceedsLimit(const ServiceEntry &entry)
 {
-	return entry.resident && entry.slot == kNone && ResidentCount() >= ResidentLimit();
+	return entry.resident && entry.slot == kNone && !HasResidentRoom(entry);
 }
 
 bool

@@ -112,27 +112,29 @@ struct ServiceEntry
 	bool resident;
 	bool unconnected;
 	bool
+		outdated; /* resident and unconnected are of the entry point that its process runs, no more of this one */
+	bool
 		config_refused; /* an unconnected one: the visit did not give it a config; trouble tells why */
 	dsa_pointer config;	   /* unconnected: json text */
 	uint64 config_version; /* of it; 0 = never */
 	bool config_wanted;	   /* a visit is to bring it */
 
 	ServiceState state;
-	TimestampTz state_changed_at;
-	int slot; /* kNone: no process, and none on its way */
-	uint64 slot_generation;
+	bool suspect; /* careful: not known yet whether it brings the server down */
+	bool careful; /* it holds the careful limit (ready.hpp) */
+	bool leave;	  /* the process is to leave: see leave_how */
 	ServiceChange leave_how;
-	bool leave;				 /* the process is to leave: see leave_how */
+	bool signalled_cancel; /* launcher: SIGINT was sent for it */
+	bool leave_warned;	   /* launcher: "does not stop" was logged */
+	bool overrun_warned;   /* launcher: "does not react to its timeout" was logged */
+	int slot;			   /* kNone: no process, and none on its way */
+	uint64 slot_generation;
+	TimestampTz state_changed_at;
 	TimestampTz leave_since; /* when it was told; 0 = it was not */
-	bool signalled_cancel;	 /* launcher: SIGINT was sent for it */
-	bool leave_warned;		 /* launcher: "does not stop" was logged */
 	TimestampTz next_start;	 /* starting, waiting, backing off: not before */
 	TimestampTz begun_at;	 /* of the last cycle */
-	TimestampTz
-		deadline; /* running: its timeout, DT_NOEND = none; for the launcher's WARNING only */
-	bool overrun_warned; /* launcher: "does not react to its timeout" was logged */
-	bool suspect;		 /* careful: not known yet whether it brings the server down */
-	bool careful;		 /* it holds the careful limit (ready.hpp) */
+	/* running: its timeout, DT_NOEND = none; for the launcher's WARNING only */
+	TimestampTz deadline;
 
 	uint64 cycles_begun;
 	uint64 cycles_done;
@@ -144,7 +146,7 @@ struct ServiceEntry
 	TimestampTz last_failure_at;
 	TimestampTz healthy_since; /* its first begin after that; 0: there was none */
 	uint64
-		authority_seen; /* of the last start that failed: another value is a reason to try at once */
+		authority_seen; /* before the last start or check: if that failed, a change is a reason to try at once */
 	bool start_failed;
 	bool warned;  /* the WARNING of this episode was logged, or is `untold` */
 	bool untold;  /* launcher: is to log the trouble: a crash, a failed start, or no_room */
@@ -239,6 +241,11 @@ bool IsServiceDue(const ServiceEntry &entry, TimestampTz now);
 int ResidentLimit();
 /* How many they hold. Shared lock suffices. */
 int ResidentCount();
+/*
+ * May the resident main have a slot, or keep it, with leases and those that have been there for longer? Less than
+ * ResidentLimit(), and than max_workers_per_database in its database. Shared lock suffices.
+ */
+bool HasResidentRoom(const ServiceEntry &entry);
 
 /* Launcher, with ReserveSlot: a process is on its way. Sets slot.service. */
 void ServiceReserved(int index, int slot);

@@ -114,7 +114,10 @@ CopySpec(ServiceEntry &entry, const ServiceSpec &spec, bool anew)
 	difference.any = difference.every || difference.process || entry.wanted != wanted ||
 					 entry.owner != spec.owner || entry.any_server != spec.any_server ||
 					 entry.timeout_ms != spec.timeout_ms || strcmp(entry.name, spec.name) != 0;
-	if (strcmp(entry.entry_point, spec.entry_point) != 0)
+	/* the process that is there stays what it is until it has left */
+	if (strcmp(entry.entry_point, spec.entry_point) != 0 && entry.slot != kNone)
+		entry.outdated = true;
+	else if (strcmp(entry.entry_point, spec.entry_point) != 0)
 		entry.resident = entry.unconnected = entry.config_wanted = false;
 	entry.owner = spec.owner;
 	entry.run_as = spec.run_as;
