@@ -224,7 +224,8 @@ Enter(Body body) -> decltype(body())
 	}
 	catch (const std::exception &exception)
 	{
-		strlcpy(what, exception.what(), sizeof(what));
+		/* the server's own, as its strlcpy is not there on all systems */
+		snprintf(what, sizeof(what), "%s", exception.what());
 	}
 	catch (...)
 	{

@@ -59,7 +59,8 @@ SpecOfService(Relation relation, HeapTuple tuple)
 	spec.timeout_ms = form.timeout_ms;
 	spec.crashes = form.crashes;
 	spec.run_epoch = static_cast<uint64>(form.run_epoch);
-	spec.quarantined = IsQuarantined(form);
+	/* one that was stopped is stopped; start_service lifts its quarantine, too */
+	spec.quarantined = form.active && IsQuarantined(form);
 	spec.wanted = form.active && !spec.quarantined && IsOwnRow(form.installation, form.database);
 	spec.any_server = form.run_on == 'a';
 	return spec;

@@ -157,8 +157,7 @@ StoreOneQuarantine()
 	if (result != TM_Ok)
 	{
 		stored.index = kNone;
-		MarkRescan(MyDatabaseId,
-				   TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kTurnAgainMs));
+		MarkRescan(MyDatabaseId, TimestampTzPlusMilliseconds(GetCurrentTimestamp(), kTurnAgainMs));
 	}
 	return true;
 }
@@ -299,7 +298,7 @@ FindWithoutConfig(int from)
 
 /* Hands the text over, and tells a process that runs; `refused`: why there is none. Frees what stood there. */
 static void
-SetConfig(const EntryCopy &copy, dsa_pointer config, const BriefError *refused)
+SetConfig(const EntryCopy &copy, dsa_pointer config, uint64 authority, const BriefError *refused)
 {
 	dsa_pointer unused = config;
 
@@ -311,6 +310,7 @@ SetConfig(const EntryCopy &copy, dsa_pointer config, const BriefError *refused)
 		{
 			unused = entry.config;
 			entry.config = config;
+			entry.config_authority = authority;
 			entry.config_version = refused == nullptr ? copy.version : 0;
 			entry.config_wanted = refused == nullptr && entry.version != copy.version;
 			if (refused != nullptr)
@@ -351,10 +351,13 @@ IsCounted(const FormService &form)
 static void
 BringConfig(const EntryCopy &copy)
 {
+	const uint64 authority = pg_atomic_read_u64(&pool->authority_changes);
 	BriefError refused = {};
 	ServiceDefinition definition = {};
 	dsa_pointer chunk = InvalidDsaPointer;
 
+	/* what is known of roles is to be as new as that */
+	AcceptInvalidationMessages();
 	/* one that is not to run any more is for those who know */
 	if (!ReadService(copy.id, &definition))
 		return;
@@ -366,7 +369,7 @@ BringConfig(const EntryCopy &copy)
 		SetBriefError(&refused, ERRCODE_INSUFFICIENT_PRIVILEGE,
 					  "the owner of a service without a database must be a superuser",
 					  "Its process is not bound by the rights of a role.", nullptr);
-	SetConfig(copy, chunk, refused.sqlstate != 0 ? &refused : nullptr);
+	SetConfig(copy, chunk, authority, refused.sqlstate != 0 ? &refused : nullptr);
 }
 
 /* Caller: a visit, inside a transaction; also in recovery. */
@@ -407,8 +410,8 @@ Quarantine(const EntryCopy &copy)
 	BriefError reason = {};
 
 	SetBriefError(&reason, ERRCODE_CRASH_SHUTDOWN,
-				  psprintf("the server crashed %d times in a row while it ran alone", kMostCrashes),
-				  nullptr, nullptr);
+				  "the server went down each time that the service ran",
+				  "That was found by starting suspects one at a time.", nullptr);
 
 	const TimestampTz now = GetCurrentTimestamp();
 	LockScope lock(PoolLock());

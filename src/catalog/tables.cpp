@@ -259,6 +259,9 @@ HasTables()
 	return known.there;
 }
 
+/* Which one LockExtension has locked last. */
+static Oid locked_extension = InvalidOid;
+
 /*
  * DROP EXTENSION locks the extension first and its tables after that, in an order that nobody can follow: whoever
  * opens several of them would meet it halfway, in a deadlock. Behind this lock we come before all of it, or after.
@@ -268,7 +271,8 @@ LockExtension()
 {
 	if (!HasTables())
 		return false;
-	LockDatabaseObject(ExtensionRelationId, known.extension, 0, AccessShareLock);
+	locked_extension = known.extension;
+	LockDatabaseObject(ExtensionRelationId, locked_extension, 0, AccessShareLock);
 	return HasTables();
 }
 
@@ -355,6 +359,13 @@ OpenTable(Table table, LOCKMODE mode)
 	if (relation == nullptr)
 		RaiseNoTables();
 	return relation;
+}
+
+void
+CloseTableForWait(Relation relation, LOCKMODE mode)
+{
+	table_close(relation, mode);
+	UnlockDatabaseObject(ExtensionRelationId, locked_extension, 0, AccessShareLock);
 }
 
 Oid

@@ -71,6 +71,11 @@ bool HasTables();
 Relation TryOpenTable(Table table, LOCKMODE mode);
 /* The same, but raises 55000 with a hint (CREATE EXTENSION, or ALTER EXTENSION ... UPDATE). */
 Relation OpenTable(Table table, LOCKMODE mode);
+/*
+ * Before a sleep: closes it, and gives back the lock on the extension that came with it. DROP EXTENSION would wait for
+ * who waits, and what he waits for behind DROP EXTENSION: a ring that nobody sees.
+ */
+void CloseTableForWait(Relation relation, LOCKMODE mode);
 /* 55000 as OpenTable. */
 Oid IndexOid(Index index);
 /* Also in a read-only transaction: whether that may write is for the verb to say. */

@@ -105,6 +105,21 @@ CheckService(const WorkerPoolService *service)
 		RefuseService(name, "Exactly one of \"cycle\" and \"main\" must be set.");
 	if ((service->flags & ~kKnownFlags) != 0)
 		RefuseService(name, "It has flags that this version of worker_pool does not know.");
+
+	/* of a newer header */
+	for (Size i = kServiceSize; i < service->size; i++)
+		if (reinterpret_cast<const char *>(service)[i] != 0)
+			RefuseService(name,
+						  "It has members set that this version of worker_pool does not know.");
+}
+
+/* Does that text, which may be a path, name the library? */
+static bool
+IsNameOf(const char *text, const char *library)
+{
+	char base[kLibraryNameSize] = "";
+
+	return BaseName(text, base) && strcmp(base, library) == 0;
 }
 
 static EntryPoint *
@@ -141,25 +156,36 @@ RegisterEntryPoint(const WorkerPoolService *service)
 
 /* --- finding ---------------------------------------------------------------------------------------------------- */
 
+/* False: it is none. */
+static bool
+SplitText(const char *text, EntryPointText *parts)
+{
+	const std::string_view whole = text;
+	const std::size_t colon = whole.find_last_of(':');
+	const std::string_view name = colon == std::string_view::npos ? whole : whole.substr(colon + 1);
+	const bool named = !name.empty() && name.size() < sizeof(parts->name);
+	const bool in_library =
+		colon == std::string_view::npos || (colon > 0 && colon < sizeof(parts->library));
+
+	*parts = {};
+	if (!named || !in_library)
+		return false;
+	memcpy(parts->name, name.data(), name.size());
+	if (colon != std::string_view::npos)
+		memcpy(parts->library, whole.data(), colon);
+	return true;
+}
+
 /* 22023 */
 static EntryPointText
 ReadText(const char *text)
 {
 	EntryPointText parts = {};
-	const std::string_view whole = text;
-	const std::size_t colon = whole.find_last_of(':');
-	const std::string_view name = colon == std::string_view::npos ? whole : whole.substr(colon + 1);
-	const bool named = !name.empty() && name.size() < sizeof(parts.name);
-	const bool in_library =
-		colon == std::string_view::npos || (colon > 0 && colon < sizeof(parts.library));
 
-	if (!named || !in_library)
+	if (!SplitText(text, &parts))
 		ereport(ERROR, (errcode(ERRCODE_INVALID_PARAMETER_VALUE),
 						errmsg("invalid entry point \"%s\"", text),
 						errhint("It is 'library:name', or 'name' for one of a preloaded library.")));
-	memcpy(parts.name, name.data(), name.size());
-	if (colon != std::string_view::npos)
-		memcpy(parts.library, whole.data(), colon);
 	return parts;
 }
 
@@ -275,6 +301,44 @@ CheckEntryPointAllowed(const char *text, Oid role)
 		RaiseNotPublic(text, role, "It runs without a database connection.");
 	if ((point->service->flags & WORKER_POOL_PUBLIC) == 0)
 		RaiseNotPublic(text, role, "Its library has not made it public.");
+}
+
+bool
+IsEntryPointAllowed(const char *text, Oid role)
+{
+	EntryPointText parts = {};
+
+	if (superuser_arg(role))
+		return true;
+	if (!SplitText(text, &parts) || strchr(parts.library, '/') != nullptr)
+		return false;
+
+	const bool with_library = parts.library[0] != '\0';
+
+	for (const EntryPoint *point = entry_points; point != nullptr; point = point->next)
+		if (point->preloaded && strcmp(point->service->name, parts.name) == 0 &&
+			(!with_library || IsNameOf(parts.library, point->library)) &&
+			(point->service->flags & WORKER_POOL_PUBLIC) != 0 &&
+			(point->service->flags & WORKER_POOL_NO_DATABASE) == 0)
+			return true;
+	return false;
+}
+
+bool
+IsPreloaded(const char *text)
+{
+	EntryPointText parts = {};
+
+	if (!SplitText(text, &parts))
+		return false;
+	if (parts.library[0] == '\0')
+		return true;
+
+	for (const EntryPoint *point = entry_points; point != nullptr; point = point->next)
+		if (point->preloaded && strcmp(point->service->name, parts.name) == 0 &&
+			IsNameOf(parts.library, point->library))
+			return true;
+	return false;
 }
 
 } // namespace worker_pool

@@ -30,6 +30,10 @@ const WorkerPoolService *FindEntryPoint(const char *text, bool *loaded);
  * for superusers only. Needs a transaction. Besides what FindEntryPoint raises.
  */
 void CheckEntryPointAllowed(const char *text, Oid role);
+/* The same question without an ERROR, and without loading anything: of one that this process has found before. */
+bool IsEntryPointAllowed(const char *text, Oid role);
+/* Does whoever runs that text load no library for it? Needs no transaction, never raises. */
+bool IsPreloaded(const char *text);
 
 /* nullptr for another process than one that runs an entry point. Filled by service_runner.cpp. */
 struct EntryPointState

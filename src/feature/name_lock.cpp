@@ -4,6 +4,8 @@
  */
 #include "feature/name_lock.hpp"
 
+#include "shmem/root.hpp"
+
 namespace worker_pool
 {
 

@@ -229,7 +229,7 @@ LookAtService(ServiceWait *wait)
 									   IsOwnRow(form.installation, form.database));
 		reason = ServiceText(relation, tuple, kServiceReason);
 	}
-	table_close(relation, AccessShareLock);
+	CloseTableForWait(relation, AccessShareLock);
 	LookInMemory(wait->id, &look);
 
 	const uint64 counted = CountCycles(wait, look);
@@ -328,7 +328,7 @@ EnterWait(const char *name)
 	else
 		CheckOwns(psprintf("service \"%s\"", name), InvalidOid);
 	RefuseHopeless(name, tuple);
-	table_close(relation, AccessShareLock);
+	CloseTableForWait(relation, AccessShareLock);
 	return form.id;
 }
 

@@ -128,7 +128,7 @@ LookWithoutRow(const TaskWait &wait)
 	Relation task = OpenTable(Table::kTask, AccessShareLock);
 	const bool taken = IsIdTaken(task, wait.id, &maker);
 
-	table_close(task, AccessShareLock);
+	CloseTableForWait(task, AccessShareLock);
 	if (taken)
 		return {false, "blocked",
 				GetCurrentTimestamp() + (TransactionIdIsValid(maker) ? kUncommittedLookUs : 0)};
@@ -146,7 +146,7 @@ LookAtTask(TaskWait *wait)
 	HeapTuple tuple = FetchById(task, Index::kTaskId, wait->id);
 	TaskLook look = {};
 
-	table_close(task, AccessShareLock);
+	CloseTableForWait(task, AccessShareLock);
 	if (tuple != nullptr)
 	{
 		wait->history = FormOf(tuple)->history;
@@ -300,7 +300,7 @@ CheckMayWaitForTask(int64 id, bool ends_transaction)
 		if (!ends_transaction && IsHeldByMe(tuple))
 			RaiseOwnTask(id);
 	}
-	table_close(task, AccessShareLock);
+	CloseTableForWait(task, AccessShareLock);
 }
 
 } // namespace worker_pool

@@ -174,7 +174,9 @@ Publish(const Pending &notes)
 			{
 				const WorkerSlot &slot = *dlist_container(WorkerSlot, node, iter.cur);
 
-				if (slot.state == SlotState::kIdle)
+				/* a resident main may sleep for long */
+				if (slot.state == SlotState::kIdle ||
+					(slot.state == SlotState::kRunning && slot.kind == SlotKind::kService))
 					compat::SetLatchOf(slot.proc);
 			}
 		}

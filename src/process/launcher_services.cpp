@@ -11,6 +11,7 @@
  *	  and terminated it, in vain;
  *	- what befell services is logged, once an episode: here, since a process that crashed can say nothing any more;
  *	- a start that failed is tried again at once when roles, grants or databases have changed: that may have mended it;
+ *	  whether the owner of a service without a database is a superuser still is asked again, too;
  *	- where limits were lowered below what resident mains hold, the youngest are asked to leave, and wait for a slot;
  *	- a resident main that has run for restart_backoff_reset is healthy, as others are that end a cycle;
  *	- configs that nobody needs are freed, which nobody may do under the lock;
@@ -212,12 +213,25 @@ TryAgain(int index, const ServiceEntry &entry, uint64 authority_changes)
 	tending.changed = true;
 }
 
+/* The owner of one without a database may have lost what it takes to have it, or got it: a visit looks. */
+static void
+AskForOwner(ServiceEntry &entry, uint64 authority_changes)
+{
+	if (!entry.unconnected || !entry.wanted || entry.config_authority == authority_changes)
+		return;
+	entry.config_authority = authority_changes;
+	entry.config_wanted = true;
+	WantVisit(entry.database);
+}
+
 static void
 TendAll()
 {
 	const uint64 authority_changes = pg_atomic_read_u64(&pool->authority_changes);
 	LockScope lock(PoolLock());
 
+	/* a deadline that is made from here on wants a wake (NeedLauncherAt): this look has passed it by */
+	pool->launcher_wake_at = DT_NOEND;
 	for (int i = 0; i < ServiceCount(); i++)
 	{
 		ServiceEntry &entry = ServiceAt(i);
@@ -226,6 +240,7 @@ TendAll()
 			continue;
 		TellTroubles(entry);
 		TryAgain(i, entry, authority_changes);
+		AskForOwner(entry, authority_changes);
 		if (entry.slot == kNone)
 			continue;
 		WatchLimit(i, entry);

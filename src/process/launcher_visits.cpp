@@ -8,6 +8,9 @@
  * durable rows want one: rows that nobody pushed, a pause to be stored, old history (DatabaseToLookAt). Nothing
  * polls.
  *
+ * Databases take turns, and so do those that somebody wants visited and those whose rows want it: whoever makes one
+ * want visits all the time (services that go into quarantine, for example) keeps no other from its own.
+ *
  * One visit at a time. The next one is a demand like any other for the policy, which says how it gets its slot
  * (core/allocation.hpp). The stream of visits counts as one who waits: since nobody had to wait, or since an
  * interval before the last visit, so that many databases do not make it older than it is.
@@ -30,6 +33,8 @@ static constexpr int kCandidates = 64;
 static constexpr int kMostNamed = 16;
 
 static Oid chosen = InvalidOid; /* the next one, until its process is registered */
+static Oid last_wanted = InvalidOid;
+static bool named_first = false;
 static TimestampTz waiting_since = 0;
 static TimestampTz last_sent = 0;
 
@@ -91,7 +96,7 @@ IsVisitUnderWay(const Sight &sight)
 	return false;
 }
 
-/* The first database of which somebody said that it wants a visit, and which can have one. */
+/* A database of which somebody said that it wants a visit, and which can have one: the next one after the last. */
 static Oid
 ChooseWanted(TimestampTz now, TimestampTz *next)
 {
@@ -101,14 +106,14 @@ ChooseWanted(TimestampTz now, TimestampTz *next)
 	{
 		LockScope lock(PoolLock(), LW_SHARED);
 
-		count = DatabasesToVisit(databases, kCandidates);
+		count = DatabasesToVisit(last_wanted, databases, kCandidates);
 	}
 	for (int i = 0; i < count; i++)
 	{
 		const TimestampTz not_before = PairNotBefore({databases[i], InvalidOid, 0});
 
 		if (not_before <= now)
-			return databases[i];
+			return last_wanted = databases[i];
 		*next = std::min(*next, not_before);
 	}
 	return InvalidOid;
@@ -147,6 +152,25 @@ ChooseNamed(TimestampTz now)
 	return InvalidOid;
 }
 
+/* The two sorts take turns. */
+static Oid
+Choose(TimestampTz now, TimestampTz *next)
+{
+	Oid database = named_first ? ChooseNamed(now) : InvalidOid;
+	bool named = OidIsValid(database);
+
+	if (!named)
+		database = ChooseWanted(now, next);
+	if (!OidIsValid(database) && !named_first)
+	{
+		database = ChooseNamed(now);
+		named = OidIsValid(database);
+	}
+	if (OidIsValid(database))
+		named_first = !named;
+	return database;
+}
+
 TimestampTz
 AddVisitDemand(Sight *sight, TimestampTz now)
 {
@@ -158,9 +182,7 @@ AddVisitDemand(Sight *sight, TimestampTz now)
 	if (OidIsValid(chosen) && !IsOpen(chosen))
 		chosen = InvalidOid;
 	if (!OidIsValid(chosen))
-		chosen = ChooseWanted(now, &next);
-	if (!OidIsValid(chosen))
-		chosen = ChooseNamed(now);
+		chosen = Choose(now, &next);
 	if (!OidIsValid(chosen))
 	{
 		waiting_since = 0;

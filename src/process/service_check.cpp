@@ -302,6 +302,22 @@ ProveHarmless()
 
 /* --- all of it ------------------------------------------------------------------------------------------ */
 
+/* Inside a transaction: may the owner still have the main that runs, which reads its row only once? */
+static bool
+OwnerMayStill()
+{
+	const ServiceDefinition &definition = service_work.definition;
+	BriefError unused = {};
+
+	/* between two cycles there is no definition; the next one looks */
+	if (!IsResident() || !entry_point_state.in_call)
+		return true;
+	return ServiceRolesHold(definition, &unused) &&
+		   (definition.form.owner == definition.form.run_as ||
+			compat::MaySetRole(definition.form.owner, definition.form.run_as)) &&
+		   IsEntryPointAllowed(service_work.entry_point, definition.form.owner);
+}
+
 bool
 AuthorityIsGone()
 {
@@ -317,7 +333,7 @@ AuthorityIsGone()
 	MemoryContext const context = CurrentMemoryContext;
 
 	StartTransactionCommand();
-	const bool unchanged = AuthorityStillHolds();
+	const bool unchanged = AuthorityStillHolds() && OwnerMayStill();
 
 	CommitTransactionCommand();
 	MemoryContextSwitchTo(context);

@@ -87,6 +87,9 @@ TellKind(bool resident, bool unconnected)
 
 	if (!IsMine(entry))
 		return false;
+	/* refused to the entry point that it had before */
+	if (!entry.unconnected)
+		entry.config_refused = false;
 	entry.resident = resident;
 	entry.unconnected = unconnected;
 	return !resident || HasResidentRoom(entry);

@@ -120,7 +120,10 @@ void AskForConfig();
  * start. False: no cycle now.
  */
 bool CheckBeforeCycle();
-/* Is the role no longer what it was at connect? Outside a transaction; free unless somebody changed roles. */
+/*
+ * Is the role no longer what it was at connect, or may the owner of a main that runs no longer have it? Outside a
+ * transaction; free unless somebody changed roles.
+ */
 bool AuthorityIsGone();
 /* It runs and the server stands: no suspect any more; the row is told. Outside a transaction. */
 void ProveHarmless();

@@ -10,6 +10,10 @@
  * log line an episode, one at its end. There is no event for "a background worker slot of the server became free", so
  * this is the one place where the pool looks by the clock, and only while somebody waits.
  *
+ * A library that is not preloaded is loaded by the process of a service before it can look anything up (it may be one
+ * without a database). So the launcher asks first whether the owner may have it loaded: a superuser who has been demoted
+ * may not. Where he may not, the start has failed.
+ *
  * A service has one process at most. So its entry is told of the slot in the same lock hold that reserves it,
  * after another look at whether it is to be started; where no process can be registered both are taken back.
  *
@@ -20,6 +24,7 @@
 
 #include "config/settings.hpp"
 #include "core/backoff.hpp"
+#include "feature/entry_points.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/service_table.hpp"
 
@@ -214,6 +219,59 @@ TakeBack(const WorkerTicket &ticket, TimestampTz now)
 	(void) FreeSlot(ticket.slot, nullptr, &leftovers);
 }
 
+static bool
+IsSuperuser(Oid role)
+{
+	MemoryContext const context = CurrentMemoryContext;
+
+	StartTransactionCommand();
+	const bool result = superuser_arg(role);
+
+	CommitTransactionCommand();
+	MemoryContextSwitchTo(context);
+	return result;
+}
+
+/* May the service have its library loaded? False: its entry was told. */
+static bool
+MayLoad(const PairKey &target, TimestampTz now)
+{
+	/* what changes from now on, the look may not see */
+	const uint64 authority = pg_atomic_read_u64(&pool->authority_changes);
+	char entry_point[kEntryPointSize] = "";
+	Oid owner = InvalidOid;
+	BriefError why = {};
+
+	{
+		LockScope lock(PoolLock(), LW_SHARED);
+		const int index = FindServiceOfPair(target.fresh_id);
+
+		if (index != kNone)
+		{
+			strlcpy(entry_point, ServiceAt(index).entry_point, sizeof(entry_point));
+			owner = ServiceAt(index).owner;
+		}
+	}
+	if (entry_point[0] == '\0' || IsPreloaded(entry_point) || IsSuperuser(owner))
+		return true;
+	SetBriefError(&why, ERRCODE_INSUFFICIENT_PRIVILEGE,
+				  "permission denied for the entry point of the service",
+				  "Its library is not preloaded, and its owner is no superuser.",
+				  "Add the library to \"shared_preload_libraries\", behind worker_pool.");
+	{
+		LockScope lock(PoolLock());
+		const int index = FindServiceOfPair(target.fresh_id);
+
+		if (index != kNone && ServiceAt(index).slot == kNone)
+		{
+			ServiceAt(index).authority_seen = authority;
+			ServiceNotStarted(index, why, now);
+		}
+	}
+	WakeServiceWaiters();
+	return false;
+}
+
 bool
 Spawn(const PairKey &target, SlotKind kind)
 {
@@ -221,7 +279,7 @@ Spawn(const PairKey &target, SlotKind kind)
 	const TimestampTz now = GetCurrentTimestamp();
 	const bool in_recovery = RecoveryInProgress();
 
-	if (not_before > now)
+	if (not_before > now || (kind == SlotKind::kService && !MayLoad(target, now)))
 		return false;
 	{
 		LockScope lock(PoolLock());

@@ -188,14 +188,18 @@ WantVisitsWhereServed()
 }
 
 int
-DatabasesToVisit(Oid *databases, int capacity)
+DatabasesToVisit(Oid after, Oid *databases, int capacity)
 {
 	Assert(LWLockHeldByMe(PoolLock()));
+	int first = 0;
 	int count = 0;
 
+	for (int i = 0; i < table->used && OidIsValid(after); i++)
+		if (table->entries[i].database == after)
+			first = i + 1;
 	for (int i = 0; i < table->used && count < capacity; i++)
 	{
-		const DatabaseEntry &entry = table->entries[i];
+		const DatabaseEntry &entry = table->entries[(first + i) % table->used];
 
 		if (OidIsValid(entry.database) && entry.visit_wanted && entry.blocks == 0)
 			databases[count++] = entry.database;

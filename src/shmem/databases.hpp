@@ -81,10 +81,10 @@ void NoteDatabase(Oid database);
 /* Asks for a visit of each database that has the extension; the caller wakes the launcher. */
 void WantVisitsWhereServed();
 /*
- * Fills in up to `capacity` databases that want a visit and are not closed; returns how many. Shared lock
- * suffices.
+ * Fills in up to `capacity` databases that want a visit and are not closed, from the one behind `after` on, and then
+ * from the first on; returns how many. Shared lock suffices.
  */
-int DatabasesToVisit(Oid *databases, int capacity);
+int DatabasesToVisit(Oid after, Oid *databases, int capacity);
 /* A visit begins: what changes from now on wants another one. */
 void BeginVisit(Oid database);
 /* A visit has looked; version nullptr: the extension is not there. in_recovery: as it was when it began. */

@@ -377,6 +377,7 @@ ServiceLacksRoom(int index)
 					  "They may hold all but one of the workers that a database may have.",
 					  "Stop another one, or increase \"worker_pool.max_workers_per_database\".");
 	entry.no_room = true;
+	MoveService(entry, ServiceState::kStarting, GetCurrentTimestamp());
 	TellLauncher(entry);
 }
 

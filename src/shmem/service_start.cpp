@@ -16,6 +16,8 @@ MustLeave(const ServiceEntry &entry)
 {
 	if (entry.dropped || entry.leave || !entry.wanted || entry.slot == kNone || !settings::enabled)
 		return true;
+	if (entry.unconnected && entry.config_refused)
+		return true;
 
 	const WorkerSlot &slot = SlotAt(entry.slot);
 

@@ -12,6 +12,7 @@
  *									(service_wake.hpp), or a visit that read it
  *	resident, unconnected			the process, once it has loaded the entry point
  *	config, config_version			a visit, for a service whose process has no database
+ *	config_authority				a visit; launcher
  *	state							the functions below, each named after what has happened
  *	slot							launcher (reserved); cleared by ServiceGone
  *	cycles_*, failures, trouble		the process; ServiceGone
@@ -115,9 +116,10 @@ struct ServiceEntry
 		outdated; /* resident and unconnected are of the entry point that its process runs, no more of this one */
 	bool
 		config_refused; /* an unconnected one: the visit did not give it a config; trouble tells why */
-	dsa_pointer config;	   /* unconnected: json text */
-	uint64 config_version; /* of it; 0 = never */
-	bool config_wanted;	   /* a visit is to bring it */
+	dsa_pointer config;		 /* unconnected: json text */
+	uint64 config_version;	 /* of it; 0 = never */
+	uint64 config_authority; /* authority_changes when somebody last asked whether the owner may */
+	bool config_wanted;		 /* a visit is to bring it */
 
 	ServiceState state;
 	bool suspect; /* careful: not known yet whether it brings the server down */
@@ -213,8 +215,8 @@ dsa_pointer TakeUnusedConfig();
 
 /*
  * Has its process to leave, at once or after its cycle? Told to, not wanted, for another role, asked to give way, being
- * terminated, the pool switched off, a standby that is not to run it. Shared lock suffices, or, in the process itself,
- * none.
+ * terminated, the pool switched off, a standby that is not to run it, without a database and its owner may no longer.
+ * Shared lock suffices, or, in the process itself, none.
  */
 bool MustLeave(const ServiceEntry &entry);
 /*
@@ -278,7 +280,7 @@ void ServiceQuarantined(int index, const BriefError &reason, TimestampTz now);
 void ServiceRetries(int index, TimestampTz now);
 /* Launcher: a resident has run for restart_backoff_reset: nothing is left of what went wrong before. */
 void ServiceIsHealthy(int index);
-/* Launcher: too many residents run. Stays as it is, with that as its trouble. */
+/* Launcher: too many residents run. It stays starting, with that as its trouble. */
 void ServiceLacksRoom(int index);
 
 /* --- sleepers -------------------------------------------------------------------------------------------------- */

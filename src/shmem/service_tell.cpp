@@ -128,6 +128,9 @@ CopySpec(ServiceEntry &entry, const ServiceSpec &spec, bool anew)
 	entry.any_server = spec.any_server;
 	entry.wanted = wanted;
 	entry.quarantined = spec.quarantined || held;
+	/* stop_service: nobody needs to write the quarantine down any more */
+	if (anew && !wanted)
+		entry.store = false;
 	return difference;
 }
 
@@ -151,7 +154,8 @@ ApplyWanted(int index, const ServiceSpec &spec, ServiceChange how, const Differe
 	const bool at_rest =
 		entry.state == ServiceState::kStopped || entry.state == ServiceState::kQuarantined;
 
-	if (anew)
+	/* a visit may be the one to tell that it is out of quarantine (COMMIT PREPARED, adopt) */
+	if (anew || entry.state == ServiceState::kQuarantined)
 		ForgetTroubles(entry);
 	if (how == ServiceChange::kNow)
 	{
