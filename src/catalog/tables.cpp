@@ -458,7 +458,7 @@ GetIdentity(pg_uuid_t *identity)
 
 	const bool found = ReadIdentity(relation, identity, &committed);
 
-	table_close(relation, AccessShareLock);
+	CloseTableForWait(relation, AccessShareLock);
 	if (found && committed && known.looked && changes == before)
 	{
 		known.identity = *identity;

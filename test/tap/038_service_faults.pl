@@ -77,4 +77,101 @@ use WorkerPool;
 	$node->finish;
 }
 
+# --- transactions, sessions that do not leak, stop of what is in quarantine, those who wait and DROP EXTENSION -----------
+
+{
+	my $node = WorkerPool->make('tester', settings => {
+			'worker_pool.max_workers' => 8,
+			'max_worker_processes' => 16,
+			'max_prepared_transactions' => 4,
+			'worker_pool.restart_backoff_initial' => '50ms',
+			'worker_pool.restart_backoff_max' => '200ms' });
+
+	$node->sql('create extension probe; create table tick (n text)');
+
+	# a prepared transaction has effect when it is committed, not before
+	$node->sql(q{begin; select worker_pool.create_service('p', 'insert into tick values (1)', every => '20 ms'); prepare transaction 'p'});
+	usleep(200_000);
+	is($node->sql(q{select (select count(*) from tick), (select count(*) from worker_pool.services)}), '0|0', 'PREPARE TRANSACTION starts nothing');
+	$node->sql(q{commit prepared 'p'});
+	is($node->sql(q{select worker_pool.wait_service('p', cycles => 2, timeout => '10s')}), 't', 'COMMIT PREPARED does');
+	$node->sql(q{begin; select worker_pool.stop_service('p'); prepare transaction 'p'});
+	is($node->sql(q{select worker_pool.wait_service('p', cycles => 2, timeout => '10s')}), 't', 'a prepared stop stops nothing');
+	$node->sql(q{rollback prepared 'p'; select worker_pool.drop_service('p')});
+
+	# the last word of one transaction counts, whatever was said before
+	$node->sql(q{begin; select worker_pool.create_service('c', 'select 1'); select worker_pool.drop_service('c');
+		select worker_pool.create_service('c', 'select 1', every => '1h'); select worker_pool.stop_service('c'), worker_pool.start_service('c'); commit});
+	is($node->sql(q{select worker_pool.wait_service('c', 'waiting', timeout => '10s')}), 't', 'made, dropped, made, stopped and started at once: it runs');
+	$node->sql(q{begin; select worker_pool.stop_service('c'); savepoint s; select worker_pool.start_service('c'); rollback to s; commit});
+	is($node->sql(q{select worker_pool.wait_service('c', 'stopped', timeout => '10s')}), 't', 'a start that its savepoint takes back');
+	$node->sql(q{select worker_pool.drop_service('c')});
+
+	# what a cycle leaves behind, committed or not, is not there in the next
+	for my $end ('select 1', 'commit; select 1 / 0')
+	{
+		$node->sql(qq{truncate tick; select worker_pool.create_service('leak', \$c\$
+			insert into tick select 'temp' where to_regclass('pg_temp.tmp') is not null;
+			insert into tick select 'set' where current_setting('work_mem') = '7MB' or current_setting('my.x', true) <> '';
+			insert into tick select 'role' where current_user <> '} . $node->sql('select current_user') . qq{';
+			insert into tick select 'lock' from pg_locks where locktype = 'advisory' and pid = pg_backend_pid();
+			insert into tick select 'prepared' from pg_prepared_statements;
+			insert into tick select 'ok';
+			create temp table tmp (); set work_mem = '7MB'; set my.x = 1; prepare p as select 1; select pg_advisory_lock(42); set role pg_monitor; $end \$c\$, every => '10 ms')});
+		$node->becomes_ok(q{(select count(*) >= 3 from tick)}, 'three cycles');
+		is($node->sql('select string_agg(distinct n, $$,$$) from tick'), 'ok', "nothing leaks from cycle to cycle ($end)");
+		$node->sql(q{select worker_pool.drop_service('leak')});
+	}
+
+	# one in quarantine that is stopped is stopped, and stays so when the quarantine could have been written down
+	$node->sql(q{select worker_pool.create_service('q', 'select pg_sleep(9)', timeout => '20 ms', every => '10 ms')});
+	is($node->sql(q{select worker_pool.wait_service('q', 'quarantined', timeout => '10s')}), 't', 'in quarantine');
+	$node->sql(q{select worker_pool.stop_service('q')});
+	is($node->sql(q{select worker_pool.wait_service('q', 'stopped', timeout => '10s')}), 't', '... stopped');
+	$node->sql('select worker_pool.rescan()');
+	usleep(500_000);
+	is($node->sql(q{select state, active from worker_pool.services}), 'stopped|f', '... and still is');
+	$node->sql(q{select worker_pool.drop_service('q')});
+
+	# the launcher goes while a service is starting
+	$node->fault('service.before_load=stall');
+	$node->sql(q{select worker_pool.create_service('loading', entry_point => 'probe:count_rows', every => '50 ms')});
+	$node->becomes_ok(q{(select state = 'starting' and pid is not null from worker_pool.services)}, 'a process that comes up');
+	my $launcher = $node->launcher_pid;
+	$node->sql("select pg_terminate_backend($launcher)");
+	$node->wait_launcher_after($launcher);
+	$node->no_fault;
+	is($node->sql(q{select worker_pool.wait_service('loading', cycles => 2, timeout => '20s')}), 't', '... is taken over by the next launcher');
+	$node->sql(q{select worker_pool.drop_service('loading')});
+
+	# who waits for a service does not keep DROP EXTENSION, for which the service would have to wait
+	$node->sql('create database dropped');
+	$node->sql('create extension worker_pool', db => 'dropped');
+	$node->sql(q{select worker_pool.create_service('long', 'select pg_sleep(600)'), worker_pool.create_service('short', 'select 1', every => '20 ms')}, db => 'dropped');
+	my $waiter = $node->session(db => 'dropped');
+	$waiter->send(q{select worker_pool.wait_service('long')});
+	$node->wait_until(q{exists (select from pg_stat_activity where query like '%wait_service(''long'')%' and wait_event_type = 'Extension' and backend_type = 'client backend')});
+	my ($status, $out, $error) = $node->try_sql('set statement_timeout = $$15s$$; drop extension worker_pool', db => 'dropped');
+	is($status, 0, 'DROP EXTENSION while a session waits for a service') or diag($error);
+	$waiter->receive;
+	like($waiter->sqlstate, qr/55000|42704|42883|3F000/, '... which is told');
+	$waiter->quit;
+	$node->becomes_ok(q{not exists (select from worker_pool.workers where database = 'dropped' and kind = 'service')}, '... and its services end');
+
+	# names, configs and errors that are not ASCII, in databases of other encodings
+	for my $encoding (qw(LATIN1 SQL_ASCII))
+	{
+		my $db = lc $encoding;
+
+		$node->sql("create database $db encoding '$encoding' lc_collate 'C' lc_ctype 'C' template template0");
+		$node->sql('create extension worker_pool', db => $db);
+		$node->sql(qq{set client_encoding = utf8; select worker_pool.create_service('d\x{c3}\x{af}enst', \$\$do 'begin raise exception ''schl\x{c3}\x{a4}cht''; end'\$\$, config => '"\x{c3}\x{a4}"')}, db => $db);
+		$node->sql(qq{set client_encoding = utf8; select worker_pool.wait_service('d\x{c3}\x{af}enst', 'backing off', timeout => '10s')}, db => $db);
+		is($node->sql('set client_encoding = utf8; select name, last_error, config from worker_pool.services', db => $db),
+			"d\x{c3}\x{af}enst|schl\x{c3}\x{a4}cht|\"\x{c3}\x{a4}\"", "$encoding");
+	}
+	$node->slots_ok('no slot was lost');
+	$node->finish;
+}
+
 done_testing();
