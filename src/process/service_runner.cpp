@@ -95,6 +95,17 @@ TellKind(bool resident, bool unconnected)
 	return !resident || HasResidentRoom(entry);
 }
 
+/*
+ * Exit callback, after all that give back what the process has in shared memory. An entry point that calls exit() with any
+ * other code than 0 and 1 would have the postmaster restart the whole server for it; it is a crash of this service alone.
+ */
+static void
+ExitAsOne(int code, Datum)
+{
+	if (code != 0 && code != 1)
+		_exit(1);
+}
+
 bool
 PrepareService()
 {
@@ -102,6 +113,7 @@ PrepareService()
 	bool has_room = false;
 	bool has_config = true;
 
+	on_proc_exit(ExitAsOne, static_cast<Datum>(0));
 	service_work.index = kNone;
 	{
 		LockScope lock(PoolLock(), LW_SHARED);

@@ -91,7 +91,8 @@ make('recover', 'error', '{"times": 2}', q{every => '20 ms'});
 is($node->sql(q{select worker_pool.wait_service('recover', cycles => 1, timeout => '20s')}), 't', 'one that recovers goes on');
 drop('recover');
 
-for my $entry (qw(fatal exit0 exit1))
+my $server = $node->sql('select pg_postmaster_start_time(), launcher_started_at from worker_pool.status');
+for my $entry (qw(fatal exit0 exit1 exit3))
 {
 	make($entry, $entry, '{}', q{every => '20 ms'});
 	$node->becomes_ok("(select state = 'quarantined' from worker_pool.services where name = '$entry')", "$entry: three in a row bring it into quarantine");
@@ -100,6 +101,8 @@ for my $entry (qw(fatal exit0 exit1))
 	$node->becomes_ok("(select state = 'quarantined' from worker_pool.services where name = '$entry')", "$entry: ... and it comes again");
 	drop($entry);
 }
+
+is($node->sql('select pg_postmaster_start_time(), launcher_started_at from worker_pool.status'), $server, 'the rest of the server noticed nothing of it');
 
 # a hang without interrupts: its timeout cannot end it; it is reported, never killed, and goes on afterwards
 my $log = $node->log_end;

@@ -11,6 +11,7 @@
  *							process, later ones write [recovered]
  *		fatal				a FATAL
  *		exit0, exit1		proc_exit(0), proc_exit(1)
+ *		exit3				exit(3) of the C library
  *		segv				SIGSEGV, which brings the server down. "times": N, "file": path: only while that file, to
  *							which each start adds a line, had fewer than N; later ones write [survived]
  *		hang				{"seconds": 5}: [hang], and is busy without checking for interrupts
@@ -190,6 +191,12 @@ static void
 exit1_cycle(void)
 {
 	proc_exit(1);
+}
+
+static void
+exit3_cycle(void)
+{
+	exit(3);
 }
 
 /* Adds a line to the file; how many it had. */
@@ -508,6 +515,7 @@ static const WorkerPoolService services[] = {
 	CYCLE("fatal", 0, fatal_cycle),
 	CYCLE("exit0", 0, exit0_cycle),
 	CYCLE("exit1", 0, exit1_cycle),
+	CYCLE("exit3", 0, exit3_cycle),
 	CYCLE("segv", 0, segv_cycle),
 	CYCLE("hang", 0, hang_cycle),
 	CYCLE("slow", 0, slow_cycle),

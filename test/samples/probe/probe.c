@@ -18,7 +18,7 @@
  *
  * Entry points (library probe; what they do stands at the head of their file):
  *
- *		count_rows config error fatal exit0 exit1 segv hang hang_main slow deaf oom stack own_transactions
+ *		count_rows config error fatal exit0 exit1 exit3 segv hang hang_main slow deaf oom stack own_transactions
  *		open_transaction progress public_count wait_command resident returning unconnected unconnected_main
  *		cpp_cycle cpp_throw cpp_bad_alloc cpp_guarded_error cpp_main
  */
