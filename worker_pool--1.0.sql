@@ -1489,7 +1489,7 @@ COMMENT ON COLUMN worker_pool.services.name IS 'name of the service';
 COMMENT ON COLUMN worker_pool.services.state IS 'stopped, starting (waits for a slot, or its process is coming up), running, waiting (between two cycles), backing off (after a failure), or quarantined';
 COMMENT ON COLUMN worker_pool.services.pid IS 'process ID of its process; NULL when it has none';
 COMMENT ON COLUMN worker_pool.services.cycle IS 'cycles that have succeeded since the server''s start';
-COMMENT ON COLUMN worker_pool.services.restarts IS 'processes started after a crash, an overrun, a failed start or restart_service, since the server''s start';
+COMMENT ON COLUMN worker_pool.services.restarts IS 'processes started after a crash, a failed start or restart_service, since the server''s start';
 COMMENT ON COLUMN worker_pool.services.failures IS 'failures in a row';
 COMMENT ON COLUMN worker_pool.services.next_start IS 'when its next cycle or attempt is due; NULL when it runs or is not to run';
 COMMENT ON COLUMN worker_pool.services.last_error IS 'message of its last error; NULL for those who may not see it';

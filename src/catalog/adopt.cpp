@@ -176,9 +176,7 @@ AdoptQueue(Adoption *adoption, Relation relation, HeapTuple tuple)
 {
 	const HeapTuple copy = heap_copytuple(tuple);
 	auto *form = reinterpret_cast<FormQueue *>(GETSTRUCT(copy));
-	bool is_null = false;
-	const Datum name = heap_getattr(tuple, kQueueOwnerName, RelationGetDescr(relation), &is_null);
-	const char *owner_name = TextDatumGetCString(name);
+	const char *owner_name = TextOf(relation, tuple, kQueueOwnerName);
 
 	/* the built-in ones belong to whoever owns the database */
 	form->owner = form->id <= kDefaultQueueId ? DatabaseOwner() : RoleNamed(owner_name);
@@ -224,15 +222,6 @@ AdoptQueues(Adoption *adoption)
 
 /* --- schedules -------------------------------------------------------------------------------------------- */
 
-static const char *
-ScheduleTextOf(Relation relation, HeapTuple tuple, int column)
-{
-	bool is_null = false;
-	const Datum value = heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
-
-	return TextDatumGetCString(value);
-}
-
 /* Is that the schedule's own last task? A restore brings the number without the task. */
 static bool
 HasLastTask(Relation task, const FormSchedule &form)
@@ -249,9 +238,8 @@ AdoptSchedule(Adoption *adoption, Relation relation, Relation task, HeapTuple tu
 	const HeapTuple copy = heap_copytuple(tuple);
 	FormSchedule *form = ScheduleFormOf(copy);
 
-	if (!ResolveRoles(adoption, ScheduleTextOf(relation, tuple, kScheduleOwnerName),
-					  ScheduleTextOf(relation, tuple, kScheduleRunAsName), &form->owner,
-					  &form->run_as))
+	if (!ResolveRoles(adoption, TextOf(relation, tuple, kScheduleOwnerName),
+					  TextOf(relation, tuple, kScheduleRunAsName), &form->owner, &form->run_as))
 		return;
 	form->installation = adoption->identity;
 	form->database = MyDatabaseId;
@@ -307,8 +295,8 @@ AdoptService(Adoption *adoption, Relation relation, HeapTuple tuple)
 	const HeapTuple copy = heap_copytuple(tuple);
 	FormService *form = ServiceFormOf(copy);
 
-	if (!ResolveRoles(adoption, ServiceText(relation, tuple, kServiceOwnerName),
-					  ServiceText(relation, tuple, kServiceRunAsName), &form->owner, &form->run_as))
+	if (!ResolveRoles(adoption, TextOf(relation, tuple, kServiceOwnerName),
+					  TextOf(relation, tuple, kServiceRunAsName), &form->owner, &form->run_as))
 		return;
 	form->installation = adoption->identity;
 	form->database = MyDatabaseId;

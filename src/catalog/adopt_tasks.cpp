@@ -58,12 +58,12 @@ static void
 DropKey(Relation task, Relation keys, HeapTuple tuple)
 {
 	const FormTask &form = *FormOf(tuple);
-	const char *key = TaskText(task, tuple, kTaskKeyText);
+	const char *key = TextOf(task, tuple, kTaskKeyText);
 	ItemPointerData place;
 	int64 task_id = 0;
 
-	if (OidIsValid(RoleNamed(TaskText(task, tuple, kTaskOwnerName))) &&
-		OidIsValid(RoleNamed(TaskText(task, tuple, kTaskRunAsName))) && key != nullptr &&
+	if (OidIsValid(RoleNamed(TextOf(task, tuple, kTaskOwnerName))) &&
+		OidIsValid(RoleNamed(TextOf(task, tuple, kTaskRunAsName))) && key != nullptr &&
 		FindKeyRow(keys, form.owner, key, &place, &task_id) && task_id == form.id)
 		(void) DeleteRow(keys, place, true);
 }
@@ -92,15 +92,15 @@ AdoptTask(Adoption *adoption, Relation task, Relation keys, HeapTuple tuple)
 	const HeapTuple copy = heap_copytuple(tuple);
 	FormTask *form = FormOf(copy);
 
-	if (!ResolveRoles(adoption, TaskText(task, tuple, kTaskOwnerName),
-					  TaskText(task, tuple, kTaskRunAsName), &form->owner, &form->run_as))
+	if (!ResolveRoles(adoption, TextOf(task, tuple, kTaskOwnerName),
+					  TextOf(task, tuple, kTaskRunAsName), &form->owner, &form->run_as))
 		return;
 	form->installation = adoption->identity;
 	form->database = MyDatabaseId;
 	ClearClaim(form);
 	form->trusted_epoch = static_cast<int64>(pool->epoch);
 	if (form->keyed)
-		form->keyed = TakeKey(keys, *form, TaskText(task, tuple, kTaskKeyText));
+		form->keyed = TakeKey(keys, *form, TextOf(task, tuple, kTaskKeyText));
 	if (UpdateRow(task, tuple->t_self, copy, true) == TM_Ok)
 		adoption->adopted++;
 	else if (form->keyed)

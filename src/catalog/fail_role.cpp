@@ -117,7 +117,7 @@ FailVersion(const RoleFailure &failure, HeapTuple tuple)
 	/* a worker gives the key up with its claim; here there was none */
 	if (verdict == Verdict::kRetry && form.keyed)
 	{
-		const char *key = TaskText(failure.task, tuple, kTaskKeyText);
+		const char *key = TextOf(failure.task, tuple, kTaskKeyText);
 
 		if (key != nullptr)
 			(void) DeleteKey(form.owner, key, id, true);

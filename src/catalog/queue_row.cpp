@@ -83,7 +83,8 @@ FindQueue(const char *name, QueueInfo *info)
 		found = strcmp(name, kDefaultQueue) == 0;
 	if (found && info->id <= kDefaultQueueId)
 		info->owner = DatabaseOwner();
-	table_close(relation, AccessShareLock);
+	/* pause and drain wait afterwards */
+	CloseTableForWait(relation, AccessShareLock);
 	return found;
 }
 
@@ -352,15 +353,6 @@ TellPause(const FormQueue &form, const char *reason)
 								static_cast<int>(sizeof(note.reason)) - 1));
 	}
 	return SetPause(MyDatabaseId, form.id, note);
-}
-
-static const char *
-TextOf(Relation relation, HeapTuple tuple, int column)
-{
-	bool is_null = false;
-	const Datum value = heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
-
-	return is_null ? nullptr : TextDatumGetCString(value);
 }
 
 void

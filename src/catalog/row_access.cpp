@@ -296,6 +296,23 @@ Detoast(Relation relation, HeapTuple tuple)
 	return toast_flatten_tuple(tuple, RelationGetDescr(relation));
 }
 
+Datum
+ColumnOf(Relation relation, HeapTuple tuple, int column)
+{
+	bool is_null = false;
+
+	return heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
+}
+
+const char *
+TextOf(Relation relation, HeapTuple tuple, int column)
+{
+	bool is_null = false;
+	const Datum value = heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
+
+	return is_null ? nullptr : TextDatumGetCString(value);
+}
+
 HeapTuple
 FetchById(Relation relation, Index index, int64 id)
 {

@@ -7,7 +7,7 @@
  * installation, or of a database that is a copy and was not adopted, is told as one that is not to run.
  *
  * The load. BeginServiceLoad comes before the snapshot: an entry that is made or changed meanwhile, by a transaction that
- * this snapshot does not see, is newer than what the load tells of it (order), and is not dropped by EndServiceLoad. An
+ * this snapshot does not see, is newer than what the load tells of it (told), and is not dropped by EndServiceLoad. An
  * ERROR halfway leaves the entries as they are: a load that has begun and does not end drops nothing.
  */
 #include "catalog/service_row.hpp"
@@ -23,28 +23,11 @@ static_assert(offsetof(FormService, installation) == 48 && offsetof(FormService,
 				  offsetof(FormService, run_on) == 81 && kServiceName == 14,
 			  "FormService must be laid out as worker_pool.service");
 
-const char *
-ServiceText(Relation relation, HeapTuple tuple, ServiceColumn column)
-{
-	bool is_null = false;
-	const Datum value = heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
-
-	return is_null ? nullptr : TextDatumGetCString(value);
-}
-
-static Datum
-ServiceDatum(Relation relation, HeapTuple tuple, ServiceColumn column)
-{
-	bool is_null = false;
-
-	return heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
-}
-
 ServiceSpec
 SpecOfService(Relation relation, HeapTuple tuple)
 {
 	const FormService &form = *ServiceFormOf(tuple);
-	const char *const entry_point = ServiceText(relation, tuple, kServiceEntryPoint);
+	const char *const entry_point = TextOf(relation, tuple, kServiceEntryPoint);
 	ServiceSpec spec = {};
 
 	spec.id = form.id;
@@ -52,7 +35,7 @@ SpecOfService(Relation relation, HeapTuple tuple)
 	spec.database = MyDatabaseId;
 	spec.owner = form.owner;
 	spec.run_as = form.run_as;
-	strlcpy(spec.name, ServiceText(relation, tuple, kServiceName), sizeof(spec.name));
+	strlcpy(spec.name, TextOf(relation, tuple, kServiceName), sizeof(spec.name));
 	if (entry_point != nullptr)
 		strlcpy(spec.entry_point, entry_point, sizeof(spec.entry_point));
 	spec.every_ms = form.every_ms;
@@ -83,18 +66,18 @@ ReadService(int64 id, ServiceDefinition *definition)
 
 	if (runs)
 	{
-		Jsonb *const config = DatumGetJsonbP(ServiceDatum(relation, tuple, kServiceConfig));
+		Jsonb *const config = DatumGetJsonbP(ColumnOf(relation, tuple, kServiceConfig));
 
 		*definition = {};
 		definition->form = *ServiceFormOf(tuple);
-		definition->name = ServiceText(relation, tuple, kServiceName);
-		definition->command = ServiceText(relation, tuple, kServiceCommand);
-		definition->entry_point = ServiceText(relation, tuple, kServiceEntryPoint);
+		definition->name = TextOf(relation, tuple, kServiceName);
+		definition->command = TextOf(relation, tuple, kServiceCommand);
+		definition->entry_point = TextOf(relation, tuple, kServiceEntryPoint);
 		definition->config =
 			JsonbToCString(nullptr, &config->root, static_cast<int>(VARSIZE(config)));
-		definition->settings = ServiceDatum(relation, tuple, kServiceSettings);
-		definition->owner_name = ServiceText(relation, tuple, kServiceOwnerName);
-		definition->run_as_name = ServiceText(relation, tuple, kServiceRunAsName);
+		definition->settings = ColumnOf(relation, tuple, kServiceSettings);
+		definition->owner_name = TextOf(relation, tuple, kServiceOwnerName);
+		definition->run_as_name = TextOf(relation, tuple, kServiceRunAsName);
 	}
 	table_close(relation, AccessShareLock);
 	return runs;
@@ -173,7 +156,7 @@ LoadServices()
 	{
 		LockScope lock(PoolLock());
 
-		BeginServiceLoad(MyDatabaseId);
+		BeginServiceLoad();
 	}
 	WP_FAULT("service.in_load");
 	TellRows(relation, now);

@@ -53,9 +53,6 @@ IsQuarantined(const FormService &form)
 	return !TIMESTAMP_IS_NOBEGIN(form.quarantined_at);
 }
 
-/* A column as text (palloc'd), nullptr when NULL. A snapshot is held, or the tuple is detoasted. */
-const char *ServiceText(Relation relation, HeapTuple tuple, ServiceColumn column);
-
 /* What memory is to know of it; order 0. */
 ServiceSpec SpecOfService(Relation relation, HeapTuple tuple);
 

@@ -269,7 +269,7 @@ ForgetCrashes(int64 id)
 static bool
 LacksConfig(const ServiceEntry &entry)
 {
-	return entry.serial != 0 && entry.wanted &&
+	return entry.serial != 0 && entry.wanted && !entry.outdated &&
 		   (entry.config_wanted || (entry.unconnected && entry.config_version != entry.version));
 }
 
@@ -407,17 +407,11 @@ IsOneUnderSuspicion()
 static void
 Quarantine(const EntryCopy &copy)
 {
-	BriefError reason = {};
-
-	SetBriefError(&reason, ERRCODE_CRASH_SHUTDOWN,
-				  "the server went down each time that the service ran",
-				  "That was found by starting suspects one at a time.", nullptr);
-
 	const TimestampTz now = GetCurrentTimestamp();
 	LockScope lock(PoolLock());
 
 	if (ServiceAt(copy.index).serial == copy.serial)
-		ServiceQuarantined(copy.index, reason, now);
+		ServiceBringsServerDown(copy.index, now);
 }
 
 /* Caller: a visit, inside a transaction. */

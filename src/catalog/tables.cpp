@@ -262,6 +262,13 @@ HasTables()
 /* Which one LockExtension has locked last. */
 static Oid locked_extension = InvalidOid;
 
+/* One of the locks that LockExtension has taken; those that the transaction has besides, it keeps. */
+static void
+UnlockExtension()
+{
+	UnlockDatabaseObject(ExtensionRelationId, locked_extension, 0, AccessShareLock);
+}
+
 /*
  * DROP EXTENSION locks the extension first and its tables after that, in an order that nobody can follow: whoever
  * opens several of them would meet it halfway, in a deadlock. Behind this lock we come before all of it, or after.
@@ -269,11 +276,16 @@ static Oid locked_extension = InvalidOid;
 static bool
 LockExtension()
 {
-	if (!HasTables())
-		return false;
-	locked_extension = known.extension;
-	LockDatabaseObject(ExtensionRelationId, locked_extension, 0, AccessShareLock);
-	return HasTables();
+	while (HasTables())
+	{
+		locked_extension = known.extension;
+		LockDatabaseObject(ExtensionRelationId, locked_extension, 0, AccessShareLock);
+		/* it may have been dropped, and made anew, while we waited */
+		if (HasTables() && known.extension == locked_extension)
+			return true;
+		UnlockExtension();
+	}
+	return false;
 }
 
 Relation
@@ -311,6 +323,7 @@ TryOpenTable(Table table, LOCKMODE mode)
 		}
 		if (relation != nullptr)
 			relation_close(relation, mode);
+		UnlockExtension();
 	}
 }
 
@@ -365,7 +378,7 @@ void
 CloseTableForWait(Relation relation, LOCKMODE mode)
 {
 	table_close(relation, mode);
-	UnlockDatabaseObject(ExtensionRelationId, locked_extension, 0, AccessShareLock);
+	UnlockExtension();
 }
 
 Oid

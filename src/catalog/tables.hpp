@@ -73,7 +73,8 @@ Relation TryOpenTable(Table table, LOCKMODE mode);
 Relation OpenTable(Table table, LOCKMODE mode);
 /*
  * Before a sleep: closes it, and gives back the lock on the extension that came with it. DROP EXTENSION would wait for
- * who waits, and what he waits for behind DROP EXTENSION: a ring that nobody sees.
+ * who waits, and what he waits for behind DROP EXTENSION: a ring that nobody sees. What the transaction has locked
+ * besides (it has written a row, say) stays locked.
  */
 void CloseTableForWait(Relation relation, LOCKMODE mode);
 /* 55000 as OpenTable. */
@@ -126,6 +127,10 @@ HeapTuple FetchByName(Relation relation, Index index, const char *name);
 HeapTuple FetchPlain(Relation relation, Index index, int64 id, Snapshot snapshot);
 /* The tuple, or a copy with what stands out of line brought in. A snapshot is held. */
 HeapTuple Detoast(Relation relation, HeapTuple tuple);
+/* A column that is never null; its data stays the tuple's. */
+Datum ColumnOf(Relation relation, HeapTuple tuple, int column);
+/* A column as text (palloc'd), nullptr when NULL. A snapshot is held, or the tuple is detoasted. */
+const char *TextOf(Relation relation, HeapTuple tuple, int column);
 /*
  * The tuple at that very place, if it still is that version (id compared by the caller); nullptr otherwise.
  * Copied, not detoasted.

@@ -49,7 +49,7 @@ static bool
 RoleStands(Relation task, HeapTuple tuple)
 {
 	const char *now = GetUserNameFromId(FormOf(tuple)->run_as, true);
-	const char *then = TaskText(task, tuple, kTaskRunAsName);
+	const char *then = TextOf(task, tuple, kTaskRunAsName);
 
 	return now != nullptr && then != nullptr && strcmp(now, then) == 0;
 }
@@ -133,7 +133,7 @@ WriteClaim(Relation task, HeapTuple tuple, const ClaimRequest &request)
 
 	if (keyed)
 	{
-		const char *key = TaskText(task, tuple, kTaskKeyText);
+		const char *key = TextOf(task, tuple, kTaskKeyText);
 		TM_Result result = LockRow(task, place, LockTupleNoKeyExclusive, false);
 
 		if (result == TM_Ok && key != nullptr)

@@ -71,7 +71,7 @@ CloseTask(Relation task, HeapTuple tuple, const AttemptOutcome &outcome, int32 a
 
 	if (form.keyed)
 	{
-		const char *key = TaskText(task, tuple, kTaskKeyText);
+		const char *key = TextOf(task, tuple, kTaskKeyText);
 
 		if (key != nullptr)
 			(void) DeleteKey(form.owner, key, form.id, true);
@@ -80,7 +80,7 @@ CloseTask(Relation task, HeapTuple tuple, const AttemptOutcome &outcome, int32 a
 		DeleteDependenciesOf(form.id);
 	WriteAttempt(task, tuple, outcome, {attempt, true});
 	if (settings::notify)
-		NotifyEnd(form.id, outcome.state, TaskText(task, tuple, kTaskName));
+		NotifyEnd(form.id, outcome.state, TextOf(task, tuple, kTaskName));
 	ArmTaskFinished(form.id);
 }
 
@@ -106,7 +106,7 @@ ForLog(const char *text)
 void
 WarnFinalFailure(Relation task, HeapTuple tuple, const AttemptOutcome &outcome, int32 attempts)
 {
-	const char *name = ForLog(TaskText(task, tuple, kTaskName));
+	const char *name = ForLog(TextOf(task, tuple, kTaskName));
 	const char *sqlstate = outcome.sqlstate[0] == '\0' ? "XX000" : outcome.sqlstate;
 
 	ereport(WARNING,

@@ -58,20 +58,11 @@ ArmLockedRow(Relation task, HeapTuple tuple)
 		ArmLockedItem(SpecOf(task, tuple));
 }
 
-const char *
-TaskText(Relation task, HeapTuple tuple, int column)
-{
-	bool is_null = false;
-	const Datum value = heap_getattr(tuple, column, RelationGetDescr(task), &is_null);
-
-	return is_null ? nullptr : TextDatumGetCString(value);
-}
-
 ItemSpec
 SpecOf(Relation task, HeapTuple tuple)
 {
 	const FormTask &form = *FormOf(tuple);
-	const char *key = TaskText(task, tuple, kTaskConcurrencyKey);
+	const char *key = TextOf(task, tuple, kTaskConcurrencyKey);
 	ItemSpec spec = {};
 
 	spec.kind = ItemKind::kTask;

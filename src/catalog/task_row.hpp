@@ -115,8 +115,6 @@ ItemSpec SpecOf(Relation task, HeapTuple tuple);
  */
 void ArmLockedRow(Relation task, HeapTuple tuple);
 
-/* A column as text (detoasted, palloc'd), nullptr when NULL. */
-const char *TaskText(Relation task, HeapTuple tuple, int column);
 
 /* Are these the same task under the same claim? */
 bool IsSameClaim(const FormTask &one, const FormTask &other);

@@ -125,7 +125,7 @@ TryCancel(int64 id, int64 grace_ms)
 	HeapTuple tuple = FetchById(task, Index::kTaskId, id);
 	int slot = kNone;
 
-	const char *queue = tuple == nullptr ? nullptr : TaskText(task, tuple, kTaskQueue);
+	const char *queue = tuple == nullptr ? nullptr : TextOf(task, tuple, kTaskQueue);
 
 	table_close(task, AccessShareLock);
 	if (tuple == nullptr)

@@ -23,7 +23,7 @@ namespace worker_pool
 
 EntryPointState entry_point_state = {nullptr, -1, nullptr, false, 0, nullptr};
 
-static constexpr Size kLibraryNameSize = 2 * NAMEDATALEN;
+static constexpr Size kLibraryNameSize = Size{2} * NAMEDATALEN;
 static constexpr uint32 kKnownFlags =
 	WORKER_POOL_NO_DATABASE | WORKER_POOL_OWN_TRANSACTIONS | WORKER_POOL_PUBLIC;
 /* As long as version 1 has it. */
@@ -241,7 +241,7 @@ RaiseNotFound(const char *text, const EntryPointText &parts)
 }
 
 const WorkerPoolService *
-FindEntryPoint(const char *text, bool *loaded)
+FindEntryPoint(const char *text)
 {
 	const EntryPointText parts = ReadText(text);
 	EntryPoint *point = FindKnown(parts);
@@ -253,8 +253,6 @@ FindEntryPoint(const char *text, bool *loaded)
 	}
 	if (point == nullptr)
 		RaiseNotFound(text, parts);
-	if (loaded != nullptr)
-		*loaded = !point->preloaded;
 	return point->service;
 }
 
@@ -279,7 +277,7 @@ CheckEntryPointAllowed(const char *text, Oid role)
 {
 	if (superuser_arg(role))
 	{
-		(void) FindEntryPoint(text, nullptr);
+		(void) FindEntryPoint(text);
 		return;
 	}
 

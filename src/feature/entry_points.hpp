@@ -21,9 +21,8 @@ void RegisterEntryPoint(const WorkerPoolService *service);
  * The entry point of that text; loads the library if it is not there, which needs no transaction. Raises 22023 for a
  * text that is none, 42883 with a hint where the library registers no such name, 42725 for a bare name that two
  * preloaded libraries have, and what load_file raises (58P01).
- * *loaded (or nullptr): the library is not a preloaded one, but was loaded for this.
  */
-const WorkerPoolService *FindEntryPoint(const char *text, bool *loaded);
+const WorkerPoolService *FindEntryPoint(const char *text);
 /*
  * May that role make a service of it, or have one: a superuser, or the entry point is public and preloaded? Else 42501
  * with a hint. Loads nothing for a role that is none (42883 with a hint: it is not preloaded). One without a database is

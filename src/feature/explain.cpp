@@ -141,10 +141,10 @@ ReadSubject(int64 id, Subject *subject)
 		subject->id = id;
 		subject->tuple = heap_copytuple(tuple);
 		subject->form = *FormOf(subject->tuple);
-		subject->queue = TaskText(task, tuple, kTaskQueue);
-		subject->run_as_name = TaskText(task, tuple, kTaskRunAsName);
-		subject->last_sqlstate = TaskText(task, tuple, kTaskLastSqlstate);
-		subject->last_error = TaskText(task, tuple, kTaskLastError);
+		subject->queue = TextOf(task, tuple, kTaskQueue);
+		subject->run_as_name = TextOf(task, tuple, kTaskRunAsName);
+		subject->last_sqlstate = TextOf(task, tuple, kTaskLastSqlstate);
+		subject->last_error = TextOf(task, tuple, kTaskLastError);
 	}
 	EndRowScan(&scan);
 	table_close(task, AccessShareLock);

@@ -74,7 +74,8 @@ FindFinished(int64 id, FinishedTask *task)
 	if (newest != nullptr)
 		ReadFinished(RelationGetDescr(history), newest, task);
 	EndRowScan(&scan);
-	table_close(history, AccessShareLock);
+	/* wait_task looks here, too */
+	CloseTableForWait(history, AccessShareLock);
 	return newest != nullptr;
 }
 

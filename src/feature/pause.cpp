@@ -39,7 +39,7 @@ IsStoredAsPaused(int32 queue)
 	const bool paused =
 		form != nullptr && form->paused && IsOwnRow(form->installation, form->database);
 
-	table_close(relation, AccessShareLock);
+	CloseTableForWait(relation, AccessShareLock);
 	return paused;
 }
 

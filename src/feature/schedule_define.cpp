@@ -23,20 +23,6 @@ namespace worker_pool
 
 /* --- rows ------------------------------------------------------------------------------------------------ */
 
-static Datum
-ColumnOf(Relation relation, HeapTuple tuple, ScheduleColumn column)
-{
-	bool is_null = false;
-
-	return heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
-}
-
-static const char *
-TextOf(Relation relation, HeapTuple tuple, ScheduleColumn column)
-{
-	return TextDatumGetCString(ColumnOf(relation, tuple, column));
-}
-
 /* What a detoasted row says. The data stays the tuple's. */
 static ScheduleDefinition
 ReadDefinition(Relation relation, HeapTuple tuple)

@@ -213,10 +213,7 @@ StopSchedule(Firing *firing, const char *reason)
 static const char *
 ColumnText(const Firing &firing, ScheduleColumn column)
 {
-	bool is_null = false;
-
-	return TextDatumGetCString(
-		heap_getattr(firing.tuple, column, RelationGetDescr(firing.relation), &is_null));
+	return TextOf(firing.relation, firing.tuple, column);
 }
 
 static void

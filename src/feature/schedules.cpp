@@ -72,21 +72,6 @@ NextRunAfter(const ScheduleSpec &spec, const pg_tz *zone, TimestampTz after)
 	return TimestampOf(next);
 }
 
-/* A column that is never null. */
-static Datum
-ColumnOf(Relation relation, HeapTuple tuple, ScheduleColumn column)
-{
-	bool is_null = false;
-
-	return heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
-}
-
-static const char *
-TextOf(Relation relation, HeapTuple tuple, ScheduleColumn column)
-{
-	return TextDatumGetCString(ColumnOf(relation, tuple, column));
-}
-
 NewTask
 TaskOfSchedule(Relation relation, HeapTuple tuple, TimestampTz scheduled_for, TimestampTz now)
 {

@@ -227,7 +227,7 @@ LookAtService(ServiceWait *wait)
 
 		look.state = StateWithoutEntry(form.active, IsQuarantined(form),
 									   IsOwnRow(form.installation, form.database));
-		reason = ServiceText(relation, tuple, kServiceReason);
+		reason = TextOf(relation, tuple, kServiceReason);
 	}
 	CloseTableForWait(relation, AccessShareLock);
 	LookInMemory(wait->id, &look);

@@ -27,14 +27,6 @@ static constexpr int kMostOwned = 100;
 
 /* --- rows ------------------------------------------------------------------------------------------------ */
 
-static Datum
-DatumOf(Relation relation, HeapTuple tuple, ServiceColumn column)
-{
-	bool is_null = false;
-
-	return heap_getattr(tuple, column, RelationGetDescr(relation), &is_null);
-}
-
 /* What a detoasted row says. The data stays the tuple's. */
 static ServiceRequest
 ReadRequest(Relation relation, HeapTuple tuple)
@@ -42,11 +34,11 @@ ReadRequest(Relation relation, HeapTuple tuple)
 	const FormService &form = *ServiceFormOf(tuple);
 	ServiceRequest request = {};
 
-	request.name = ServiceText(relation, tuple, kServiceName);
-	request.command = ServiceText(relation, tuple, kServiceCommand);
-	request.entry_point = ServiceText(relation, tuple, kServiceEntryPoint);
-	request.config = DatumOf(relation, tuple, kServiceConfig);
-	request.settings = DatumOf(relation, tuple, kServiceSettings);
+	request.name = TextOf(relation, tuple, kServiceName);
+	request.command = TextOf(relation, tuple, kServiceCommand);
+	request.entry_point = TextOf(relation, tuple, kServiceEntryPoint);
+	request.config = ColumnOf(relation, tuple, kServiceConfig);
+	request.settings = ColumnOf(relation, tuple, kServiceSettings);
 	request.every_ms = form.every_ms;
 	request.timeout_ms = form.timeout_ms;
 	request.owner = form.owner;
@@ -82,9 +74,12 @@ SetFixedColumns(FormService *form, Datum *values)
 static const char *
 RoleName(Oid role, const HeldService *held, ServiceColumn column)
 {
-	const char *const name = GetUserNameFromId(role, held != nullptr);
+	if (held == nullptr)
+		return GetUserNameFromId(role, false);
 
-	return name != nullptr ? name : ServiceText(held->relation, held->tuple, column);
+	const char *const name = GetUserNameFromId(role, true);
+
+	return name != nullptr ? name : TextOf(held->relation, held->tuple, column);
 }
 
 /* held: the row that this one takes the place of; nullptr: none. */
@@ -112,7 +107,7 @@ MakeTuple(Relation relation, FormService *form, const ServiceRequest &request,
 	set_text(kServiceRunAsName, RoleName(form->run_as, held, kServiceRunAsName));
 	set_text(kServiceOwnerName, RoleName(form->owner, held, kServiceOwnerName));
 	set_text(kServiceReason, held != nullptr && IsQuarantined(*form)
-								 ? ServiceText(held->relation, held->tuple, kServiceReason)
+								 ? TextOf(held->relation, held->tuple, kServiceReason)
 								 : nullptr);
 	return heap_form_tuple(RelationGetDescr(relation), values, nulls);
 }
@@ -366,10 +361,8 @@ IsSameJson(Datum one, Datum other)
 static bool
 HasRoleNames(const HeldService &held)
 {
-	const auto has = [&held](Oid role, ServiceColumn column)
-	{
-		return IsSameText(RoleName(role, &held, column),
-						  ServiceText(held.relation, held.tuple, column));
+	const auto has = [&held](Oid role, ServiceColumn column) {
+		return IsSameText(RoleName(role, &held, column), TextOf(held.relation, held.tuple, column));
 	};
 
 	return has(held.form.owner, kServiceOwnerName) && has(held.form.run_as, kServiceRunAsName);

@@ -123,7 +123,7 @@ IsWaitingWith(Relation task, HeapTuple tuple, Oid owner, const char *key)
 		return false;
 
 	const FormTask &form = *FormOf(tuple);
-	const char *text = form.keyed ? TaskText(task, tuple, kTaskKeyText) : nullptr;
+	const char *text = form.keyed ? TextOf(task, tuple, kTaskKeyText) : nullptr;
 
 	return text != nullptr && form.owner == owner && strcmp(text, key) == 0 &&
 		   IsOwnRow(form.installation, form.database);

@@ -9,7 +9,7 @@
  *	  counts for it, too, when the pool is switched off, when it is to run as another role, or when DDL waits for it;
  *	- one that has outlived its timeout by 15 s ignores interrupts: a WARNING. Its own timer has cancelled it by then,
  *	  and terminated it, in vain;
- *	- what befell services is logged, once an episode: here, since a process that crashed can say nothing any more;
+ *	- what befell services is logged, once an episode (launcher_notices.cpp);
  *	- a start that failed is tried again at once when roles, grants or databases have changed: that may have mended it;
  *	  whether the owner of a service without a database is a superuser still is asked again, too;
  *	- where limits were lowered below what resident mains hold, the youngest are asked to leave, and wait for a slot;
@@ -22,43 +22,15 @@
  * A launcher that dies leaves all of this in the entries, and its successor goes on: what was signalled and logged is
  * noted there, under the lock, before it is done. So a message may be lost with the launcher, but none comes twice.
  */
-#include "process/launcher.hpp"
+#include "process/launcher_notices.hpp"
 
 #include "config/settings.hpp"
-#include "pg/fault.hpp"
 #include "shmem/databases.hpp"
 #include "shmem/memory.hpp"
 #include "shmem/service_table.hpp"
 
-extern "C"
-{
-#include "utils/pidfile.h"
-}
-
 namespace worker_pool
 {
-
-enum class NoticeKind : uint8
-{
-	kTrouble, /* a crash, a start that failed, no room */
-	kQuarantine,
-	kDoesNotStop,
-	kOverrun,
-};
-
-/* Something to be logged, copied under the lock. */
-struct Notice
-{
-	NoticeKind kind;
-	bool start_failed;
-	bool no_room;
-	Oid database;
-	char name[NAMEDATALEN];
-	pid_t pid;
-	TimestampTz since;		/* kDoesNotStop: it was told; kOverrun: its time was over */
-	TimestampTz next_start; /* kTrouble */
-	BriefError trouble;
-};
 
 static constexpr int kMostNotices = 16; /* of one look; the rest comes with the next */
 static constexpr int64 kFullAgainUs = USECS_PER_HOUR;
@@ -131,8 +103,8 @@ PressToLeave(int index, ServiceEntry &entry)
 		TellToLeave(index, ServiceChange::kAfterCycle, tending.now);
 		tending.changed = true;
 	}
-	/* one that does not come up is for launcher_starts.cpp */
-	if (slot.state == SlotState::kStarting || slot.pid == 0)
+	/* one that never comes is for launcher_starts.cpp; one that has come may hang while it loads its library */
+	if (slot.pid == 0)
 		return;
 	for (;;)
 	{
@@ -298,152 +270,7 @@ TendRoom(TimestampTz now)
 					  errhint("Increase \"worker_pool.max_databases\".")));
 }
 
-/* --- logging -------------------------------------------------------------------------------------------------------- */
-
-static long
-SecondsSince(TimestampTz since)
-{
-	return static_cast<long>(std::max<int64>(0, (GetCurrentTimestamp() - since) / USECS_PER_SEC));
-}
-
-/*
- * Its name as it is now, its number where it is gone. Read from the table, as its rows need no look-up of anything that
- * a process without a database does not have.
- */
-static const char *
-DatabaseName(Oid database)
-{
-	Relation relation = table_open(DatabaseRelationId, AccessShareLock);
-	const char *name = nullptr;
-	ScanKeyData key;
-
-	ScanKeyInit(&key, Anum_pg_database_oid, BTEqualStrategyNumber, F_OIDEQ,
-				ObjectIdGetDatum(database));
-
-	SysScanDesc scan = systable_beginscan(relation, InvalidOid, false, nullptr, 1, &key);
-	HeapTuple tuple = systable_getnext(scan);
-
-	if (HeapTupleIsValid(tuple))
-		name = pstrdup(NameStr(reinterpret_cast<Form_pg_database>(GETSTRUCT(tuple))->datname));
-	systable_endscan(scan);
-	table_close(relation, AccessShareLock);
-	return name != nullptr ? name : psprintf("%u", database);
-}
-
-static void
-LogTrouble(const Notice &notice, const char *database)
-{
-	const BriefError &trouble = notice.trouble;
-	const int hint = trouble.hint[0] != '\0';
-
-	if (notice.no_room)
-		ereport(WARNING,
-				(errcode(trouble.sqlstate),
-				 errmsg("service \"%s\" of database \"%s\" has to wait for a slot: %s", notice.name,
-						database, trouble.message),
-				 errdetail_internal("%s", trouble.detail), errhint("%s", trouble.hint)));
-	else if (notice.start_failed)
-		ereport(WARNING,
-				(errcode(trouble.sqlstate),
-				 errmsg("service \"%s\" of database \"%s\" could not be started: %s", notice.name,
-						database, trouble.message),
-				 errdetail("It will be tried again at %s, then later and later, and at once when "
-						   "roles or databases have changed.",
-						   timestamptz_to_str(notice.next_start)),
-				 hint ? errhint("%s", trouble.hint) : 0));
-	else
-		ereport(WARNING,
-				(errcode(trouble.sqlstate),
-				 errmsg("service \"%s\" of database \"%s\" crashed: %s", notice.name, database,
-						trouble.message),
-				 errdetail("It will be started again at %s; after %d crashes in a row it is "
-						   "quarantined.",
-						   timestamptz_to_str(notice.next_start), kMostCrashes),
-				 hint ? errhint("%s", trouble.hint) : 0));
-}
-
-static void
-LogNotice(const Notice &notice)
-{
-	const char *const name = DatabaseName(notice.database);
-
-	switch (notice.kind)
-	{
-		case NoticeKind::kTrouble:
-			LogTrouble(notice, name);
-			break;
-		case NoticeKind::kQuarantine:
-			ereport(WARNING, (errcode(notice.trouble.sqlstate),
-							  errmsg("service \"%s\" of database \"%s\" was quarantined: %s",
-									 notice.name, name, notice.trouble.message),
-							  errdetail("It has crashed, or outlived its timeout, too often in a row, "
-										"and is not started any more."),
-							  errhint("When the cause is mended, use worker_pool.start_service().")));
-			break;
-		case NoticeKind::kDoesNotStop:
-			ereport(WARNING,
-					(errmsg("service \"%s\" of database \"%s\" does not stop", notice.name, name),
-					 errdetail("Process %d was told to %ld seconds ago, and has been sent SIGINT and "
-							   "SIGTERM.",
-							   static_cast<int>(notice.pid), SecondsSince(notice.since)),
-					 errhint("It does not check for interrupts. Killing it would restart the whole "
-							 "server.")));
-			break;
-		case NoticeKind::kOverrun:
-			ereport(WARNING,
-					(errmsg("service \"%s\" of database \"%s\" does not react to its timeout",
-							notice.name, name),
-					 errdetail("The time of process %d was over %ld seconds ago.",
-							   static_cast<int>(notice.pid), SecondsSince(notice.since)),
-					 errhint("It does not check for interrupts. Killing it would restart the whole "
-							 "server.")));
-			break;
-	}
-}
-
-/* Does the postmaster stop the server? It says so in its lock file, before it signals anybody. */
-static bool
-ServerIsStopping()
-{
-	FILE *file = AllocateFile("postmaster.pid", "r");
-	char line[MAXPGPATH];
-	bool stopping = false;
-
-	if (file == nullptr)
-		return false;
-	for (int i = 1; !stopping && fgets(line, sizeof(line), file) != nullptr; i++)
-		stopping = i == LOCK_FILE_LINE_PM_STATUS &&
-				   strncmp(line, PM_STATUS_STOPPING, strlen(PM_STATUS_STOPPING)) == 0;
-	FreeFile(file);
-	return stopping;
-}
-
-/* Ended by SIGTERM because the server stops, as we shall be in a moment? That is no crash. */
-static bool
-IsShutdown()
-{
-	bool any = false;
-
-	for (int i = 0; i < tending.count; i++)
-		any = any || tending.notices[i].trouble.sqlstate == ERRCODE_ADMIN_SHUTDOWN;
-	return any && (ProcDiePending || ServerIsStopping());
-}
-
-/* The names of databases stand in the catalog. */
-static void
-LogNotices()
-{
-	MemoryContext const context = CurrentMemoryContext;
-
-	if (tending.count == 0 || IsShutdown())
-		return;
-	WP_FAULT("launcher.before_service_log");
-	StartTransactionCommand();
-	for (int i = 0; i < tending.count; i++)
-		LogNotice(tending.notices[i]);
-	CommitTransactionCommand();
-	MemoryContextSwitchTo(context);
-}
+/* --- all of it ---------------------------------------------------------------------------------------------------- */
 
 TimestampTz
 TendServices(TimestampTz now)
@@ -457,7 +284,7 @@ TendServices(TimestampTz now)
 	tending.changed = false;
 	tending.count = 0;
 	TendAll();
-	LogNotices();
+	LogNotices(tending.notices, tending.count);
 	FreeConfigs();
 	TendRoom(now);
 	if (tending.changed)

@@ -30,8 +30,9 @@
 namespace worker_pool
 {
 
-/* how soon a suspect asks for its turn again */
-static constexpr int64 kCarefulAgainUs = INT64CONST(100) * 1000;
+/* How soon a suspect asks for its turn again, and how late; IsDueUs takes much more for a clock that was set back. */
+static constexpr int64 kCarefulAgainMs = 100;
+static constexpr int64 kCarefulLatestMs = 1000;
 
 enum class Finding : uint8
 {
@@ -210,16 +211,12 @@ ApplySettingsOnce()
 Quarantine()
 {
 	const TimestampTz now = GetCurrentTimestamp();
-	BriefError why = {};
 
-	SetBriefError(&why, ERRCODE_CRASH_SHUTDOWN,
-				  "the server went down each time that the service ran",
-				  "That was found by starting suspects one at a time.", nullptr);
 	{
 		LockScope lock(PoolLock());
 
 		if (IsMine(ServiceAt(service_work.index)))
-			ServiceQuarantined(service_work.index, why, now);
+			ServiceBringsServerDown(service_work.index, now);
 	}
 	GoAway();
 }
@@ -247,13 +244,18 @@ CountStart()
 		Quarantine();
 }
 
-static void
+/* False: another suspect runs. It asks again, later and later, from its idle slot unless somebody needs that. */
+static bool
 BeginCarefully()
 {
 	if (!service_work.suspect)
-		return;
+		return true;
 	if (!service_work.holds_careful && !TakeCarefulForService(GetCurrentTimestamp()))
-		GoAwayFor(kCarefulAgainUs);
+	{
+		PutOff(BackoffDelayMs(++service_work.careful_waits, kCarefulAgainMs, kCarefulLatestMs));
+		return false;
+	}
+	service_work.careful_waits = 0;
 	service_work.holds_careful = true;
 	{
 		LockScope lock(PoolLock());
@@ -263,6 +265,7 @@ BeginCarefully()
 			entry.careful = true;
 	}
 	CountStart();
+	return true;
 }
 
 void
@@ -384,8 +387,7 @@ CheckBeforeCycle()
 	/* the timeout is for a cycle */
 	if (IsResident())
 		service_work.timeout_ms = 0;
-	BeginCarefully();
-	return true;
+	return BeginCarefully();
 }
 
 } // namespace worker_pool

@@ -11,7 +11,7 @@
  *
  * A service that fails all night is no reason to fill the log: the ERROR itself is not reported. The first of an episode is
  * one WARNING, those after it are there at DEBUG1, and in the view services. Crashes, failed starts and quarantines
- * are the launcher's to tell (launcher_services.cpp).
+ * are the launcher's to tell (launcher_notices.cpp).
  *
  * A process without a database has neither portals nor catalogs to clean up (RollBack); what an entry point may hold
  * outside of any transaction (files, scans of hash tables) is let go as the autovacuum launcher does it.

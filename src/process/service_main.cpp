@@ -207,7 +207,6 @@ void
 ServiceRoundDone()
 {
 	const Caller caller = RememberCaller();
-	const TimestampTz now = GetCurrentTimestamp();
 
 	if (!IsResident() || !entry_point_state.in_call)
 		return;
@@ -216,7 +215,7 @@ ServiceRoundDone()
 		const ServiceEntry &entry = ServiceAt(service_work.index);
 
 		if (IsMine(entry) && entry.state == ServiceState::kRunning)
-			ServiceRound(service_work.index, now);
+			ServiceRound(service_work.index);
 	}
 	WakeServiceWaiters();
 	if (IsTransactionOrTransactionBlock())

@@ -115,6 +115,8 @@ PrepareService()
 
 	on_proc_exit(ExitAsOne, static_cast<Datum>(0));
 	service_work.index = kNone;
+	/* asked once without the lock: from here on it only reads a flag, and allocates nothing */
+	(void) RecoveryInProgress();
 	{
 		LockScope lock(PoolLock(), LW_SHARED);
 
@@ -125,7 +127,7 @@ PrepareService()
 	if (service_work.entry_point[0] != '\0')
 	{
 		WP_FAULT("service.before_load");
-		service_work.entry = FindEntryPoint(service_work.entry_point, nullptr);
+		service_work.entry = FindEntryPoint(service_work.entry_point);
 		WP_FAULT("service.after_load");
 	}
 

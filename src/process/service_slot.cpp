@@ -50,19 +50,15 @@ GoAwayUnstarted(const BriefError &why)
 	GoAway();
 }
 
-[[noreturn]] void
-GoAwayFor(int64 delay_us)
+void
+PutOff(int64 delay_ms)
 {
-	const TimestampTz until = GetCurrentTimestamp() + delay_us;
+	const TimestampTz until = LaterByMs(GetCurrentTimestamp(), delay_ms);
+	LockScope lock(PoolLock());
+	ServiceEntry &entry = ServiceAt(service_work.index);
 
-	{
-		LockScope lock(PoolLock());
-		ServiceEntry &entry = ServiceAt(service_work.index);
-
-		if (IsMine(entry))
-			entry.next_start = std::max(entry.next_start, until);
-	}
-	GoAway();
+	if (IsMine(entry))
+		entry.next_start = std::max(entry.next_start, until);
 }
 
 /* Pool lock held, at the exit: was it told to leave, or had it nothing to do? */

@@ -55,6 +55,7 @@ struct ServiceWork
 	bool connected;
 	bool settings_applied; /* entry points: once a process */
 	bool counted;		   /* its careful start stands in the row */
+	int careful_waits;	   /* how often in a row another suspect ran */
 	uint64 authority_seen;
 	uint64 settings_seen;
 	MemoryContext context; /* of what one cycle needs; reset before the next */
@@ -107,8 +108,8 @@ void ShowWaiting();
 [[noreturn]] void GoAway();
 /* Leaves; it counts as a start that failed with that error. */
 [[noreturn]] void GoAwayUnstarted(const BriefError &why);
-/* Not before so much later; then leaves as GoAway. */
-[[noreturn]] void GoAwayFor(int64 delay_us);
+/* The next cycle does not begin before so much later. */
+void PutOff(int64 delay_ms);
 /* Asks for what a process without a database needs of the row, where it has not got it. Wakes the launcher. */
 void AskForConfig();
 

@@ -240,6 +240,7 @@ MayLoad(const PairKey &target, TimestampTz now)
 	const uint64 authority = pg_atomic_read_u64(&pool->authority_changes);
 	char entry_point[kEntryPointSize] = "";
 	Oid owner = InvalidOid;
+	uint64 version = 0;
 	BriefError why = {};
 
 	{
@@ -250,6 +251,7 @@ MayLoad(const PairKey &target, TimestampTz now)
 		{
 			strlcpy(entry_point, ServiceAt(index).entry_point, sizeof(entry_point));
 			owner = ServiceAt(index).owner;
+			version = ServiceAt(index).version;
 		}
 	}
 	if (entry_point[0] == '\0' || IsPreloaded(entry_point) || IsSuperuser(owner))
@@ -262,7 +264,8 @@ MayLoad(const PairKey &target, TimestampTz now)
 		LockScope lock(PoolLock());
 		const int index = FindServiceOfPair(target.fresh_id);
 
-		if (index != kNone && ServiceAt(index).slot == kNone)
+		/* what it was changed to meanwhile is for the next look */
+		if (index != kNone && ServiceAt(index).slot == kNone && ServiceAt(index).version == version)
 		{
 			ServiceAt(index).authority_seen = authority;
 			ServiceNotStarted(index, why, now);

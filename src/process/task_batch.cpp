@@ -132,7 +132,7 @@ LookAtAlone(Relation task, BatchEntry *entry)
 
 	entry->claimed.tuple = tuple;
 	entry->careful = pool->careful && form.trusted_epoch != static_cast<int64>(pool->epoch);
-	entry->name = TaskText(task, tuple, kTaskName);
+	entry->name = TextOf(task, tuple, kTaskName);
 	return Errand::kAlone;
 }
 
@@ -144,7 +144,7 @@ Prepare(Relation task, BatchEntry *entry, bool lost)
 	if (lost)
 		return Errand::kLost;
 	entry->request = RequestOfTask(task, entry->claimed.tuple);
-	entry->name = TaskText(task, entry->claimed.tuple, kTaskName);
+	entry->name = TextOf(task, entry->claimed.tuple, kTaskName);
 	return Errand::kRun;
 }
 
@@ -209,7 +209,7 @@ ClaimEntry(Relation task, BatchEntry *entry, bool alone)
 		case ClaimResult::kCareful:
 			return LookAtAlone(task, entry);
 		case ClaimResult::kRole:
-			entry->role_name = TaskText(task, entry->claimed.tuple, kTaskRunAsName);
+			entry->role_name = TextOf(task, entry->claimed.tuple, kTaskRunAsName);
 			return Errand::kRole;
 	}
 	return Errand::kDrop;

@@ -16,17 +16,6 @@ extern "C"
 namespace worker_pool
 {
 
-/* A column that is never null. */
-static Datum
-Column(Relation task, HeapTuple tuple, int column)
-{
-	bool is_null = false;
-	const Datum value = heap_getattr(tuple, column, RelationGetDescr(task), &is_null);
-
-	Assert(!is_null);
-	return value;
-}
-
 static void
 ReadArguments(Datum column, Request *request)
 {
@@ -100,9 +89,9 @@ RequestOfTask(Relation task, HeapTuple tuple)
 {
 	Request request = {};
 
-	request.text = TaskText(task, tuple, kTaskCommand);
-	ReadArguments(Column(task, tuple, kTaskArgs), &request);
-	ReadSettings(Column(task, tuple, kTaskSettings), &request);
+	request.text = TextOf(task, tuple, kTaskCommand);
+	ReadArguments(ColumnOf(task, tuple, kTaskArgs), &request);
+	ReadSettings(ColumnOf(task, tuple, kTaskSettings), &request);
 	return request;
 }
 

@@ -103,14 +103,6 @@ EndReason()
 	return &timed_out;
 }
 
-void
-SetUnexplainedStart(BriefError *error)
-{
-	SetBriefError(error, ERRCODE_INSUFFICIENT_RESOURCES,
-				  "could not start a worker: its process ended while it was starting",
-				  "The server log may tell why.", nullptr);
-}
-
 /*
  * Lock held: the entry of this process's service learns that it is gone. A reason in a slot that was told to go
  * is the launcher's, which gave the start up (launcher_starts.cpp).

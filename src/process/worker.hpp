@@ -33,9 +33,6 @@ void InstallDdlHooks();
 /* Installs emit_log_hook, which catches why a worker could not start; _PG_init. */
 void InstallLogHook();
 
-/* What is said of a start that ended without saying anything itself. */
-void SetUnexplainedStart(BriefError *error);
-
 /* In a worker: its slot; kNone in any other process. */
 extern int my_slot;
 

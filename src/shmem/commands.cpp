@@ -458,4 +458,12 @@ SetBriefError(BriefError *error, int sqlstate, const char *message, const char *
 	CopyCut(error->hint, sizeof(error->hint), hint);
 }
 
+void
+SetUnexplainedStart(BriefError *error)
+{
+	SetBriefError(error, ERRCODE_INSUFFICIENT_RESOURCES,
+				  "could not start a worker: its process ended while it was starting",
+				  "The server log may tell why.", nullptr);
+}
+
 } // namespace worker_pool

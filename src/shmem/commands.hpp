@@ -156,5 +156,7 @@ void FreeLeftovers(const Leftovers &leftovers);
 /* Fills a BriefError; usable anywhere, cuts what is too long at a character boundary. */
 void SetBriefError(BriefError *error, int sqlstate, const char *message, const char *detail,
 				   const char *hint);
+/* What is said of a start that ended without saying anything itself. */
+void SetUnexplainedStart(BriefError *error);
 
 } // namespace worker_pool

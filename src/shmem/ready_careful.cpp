@@ -7,8 +7,8 @@
  * began. What holds the limit for kCarefulLimitUs has shown that it does not do so at once, and gets company.
  *
  * A task that finds the limit taken is parked on it, and made ready when it has room, or by the launcher when it is
- * relaxed (RelaxCareful). A service has no place to be parked: its process leaves and is started again a moment later;
- * so it looks itself whether the limit is to be relaxed. What a service leaves lets the next task through.
+ * relaxed (RelaxCareful). A service has no place to be parked: its process waits in its slot, idle, and asks again a
+ * moment later; so it looks itself whether the limit is to be relaxed. What a service leaves lets the next task through.
  *
  * A process that dies gives it back in its exit callback, tasks with what they hold (LeaveTaken), a service with
  * LeaveCarefulOfService. If it dies without one, the server crashes: that is what the limit is for.

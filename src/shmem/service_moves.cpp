@@ -1,7 +1,7 @@
 /*
  * service_moves.cpp
- *	  What happens to a service: reserved, begun, succeeded, failed, gone. The one file that changes ServiceEntry.state;
- *	  service_table.hpp has the diagram.
+ *	  What happens to a service: reserved, begun, succeeded, failed, gone. MoveService changes ServiceEntry.state, and
+ *	  nothing else does; service_table.hpp has the diagram.
  *
  * Runs in the process of the service, in its exit callback, and in the launcher for one that never came. A process
  * that dies at any point tells of it in its exit callback (ServiceGone); where none ran, the launcher finds the slot
@@ -126,6 +126,7 @@ ClearProcess(ServiceEntry &entry)
 	entry.slot = kNone;
 	entry.slot_generation = 0;
 	entry.leave = entry.signalled_cancel = entry.leave_warned = entry.overrun_warned = false;
+	entry.by_itself = false;
 	entry.leave_since = 0;
 	entry.careful = false;
 	if (entry.outdated)
@@ -192,7 +193,7 @@ ServiceSucceeded(int index, TimestampTz next, TimestampTz now)
 }
 
 void
-ServiceRound(int index, TimestampTz)
+ServiceRound(int index)
 {
 	ServiceEntry &entry = ServiceAt(index);
 
@@ -222,13 +223,22 @@ ServiceInterrupted(int index, TimestampTz now)
 	MoveService(entry, ServiceState::kWaiting, now);
 }
 
-/* A process that was told to go has gone: what comes next. */
+/* When another process may begin in place of one that was told to go: a command that restarts itself must not spin. */
+static TimestampTz
+RestartAt(const ServiceEntry &entry, TimestampTz now)
+{
+	return entry.by_itself
+			   ? std::max(now, LaterByMs(entry.begun_at, settings::restart_backoff_initial_ms))
+			   : now;
+}
+
+/* A process that was told to go has gone: what comes next. restart_at: of one that was told to go at once. */
 static void
-GoOn(ServiceEntry &entry, bool at_once, TimestampTz now)
+GoOn(ServiceEntry &entry, bool at_once, TimestampTz restart_at, TimestampTz now)
 {
 	if (at_once)
 	{
-		entry.next_start = now;
+		entry.next_start = restart_at;
 		MoveService(entry, ServiceState::kStarting, now);
 	}
 	else if (entry.state == ServiceState::kRunning)
@@ -251,6 +261,7 @@ ServiceGone(int index, bool asked, const BriefError *reason, TimestampTz now)
 
 	const bool told = entry.leave || SlotAt(entry.slot).terminate_sent;
 	const bool at_once = entry.leave && entry.leave_how == ServiceChange::kNow;
+	const TimestampTz restart_at = RestartAt(entry, now);
 
 	ClearProcess(entry);
 	if (entry.dropped)
@@ -258,7 +269,7 @@ ServiceGone(int index, bool asked, const BriefError *reason, TimestampTz now)
 	else if (!entry.wanted)
 		RestService(entry, now);
 	else if (asked || told)
-		GoOn(entry, at_once, now);
+		GoOn(entry, at_once, restart_at, now);
 	else
 	{
 		BriefError error = {};
@@ -277,7 +288,7 @@ ServiceGone(int index, bool asked, const BriefError *reason, TimestampTz now)
 
 /* Is the process that says so still there, and will say ServiceGone later? */
 static bool
-IsMine(const ServiceEntry &entry)
+IsOfThisProcess(const ServiceEntry &entry)
 {
 	return entry.slot != kNone && SlotAt(entry.slot).pid == MyProcPid && !proc_exit_inprogress;
 }
@@ -291,8 +302,9 @@ ServiceNotStarted(int index, const BriefError &error, TimestampTz now)
 	if (entry.serial == 0)
 		return;
 
-	const bool at_once = entry.leave && entry.leave_how == ServiceChange::kNow;
-	const bool stays = IsMine(entry);
+	const bool told = entry.leave;
+	const bool at_once = told && entry.leave_how == ServiceChange::kNow;
+	const bool stays = IsOfThisProcess(entry);
 
 	if (!stays)
 		ClearProcess(entry);
@@ -306,18 +318,16 @@ ServiceNotStarted(int index, const BriefError &error, TimestampTz now)
 			RestService(entry, now);
 		return;
 	}
-	if (at_once)
+	if (told)
 	{
-		GoOn(entry, true, now);
+		GoOn(entry, at_once, now, now);
 		return;
 	}
 
 	BriefError known = error;
 
 	if (known.sqlstate == 0)
-		SetBriefError(&known, ERRCODE_INSUFFICIENT_RESOURCES,
-					  "could not start a worker: its process ended while it was starting",
-					  "The server log may tell why.", nullptr);
+		SetUnexplainedStart(&known);
 	entry.start_failed = true;
 	entry.restarting = true;
 	BackOff(entry, known, now);
@@ -325,13 +335,15 @@ ServiceNotStarted(int index, const BriefError &error, TimestampTz now)
 }
 
 void
-ServiceQuarantined(int index, const BriefError &reason, TimestampTz now)
+ServiceBringsServerDown(int index, TimestampTz now)
 {
 	ServiceEntry &entry = ServiceAt(index);
 
 	if (!entry.wanted)
 		return;
-	entry.trouble = reason;
+	SetBriefError(&entry.trouble, ERRCODE_CRASH_SHUTDOWN,
+				  "the server went down each time that the service ran",
+				  "That was found by starting suspects one at a time.", nullptr);
 	entry.last_failure_at = now;
 	Quarantine(entry, now);
 }

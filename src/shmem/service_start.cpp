@@ -70,10 +70,9 @@ ResidentCount()
 	{
 		const WorkerSlot &slot = *dlist_container(WorkerSlot, node, iter.cur);
 
-		if (slot.kind == SlotKind::kLease)
-			count++;
-		else if (slot.kind == SlotKind::kService && slot.service != kNone &&
-				 ServiceAt(slot.service).resident)
+		if (slot.kind == SlotKind::kLease ||
+			(slot.kind == SlotKind::kService && slot.service != kNone &&
+			 ServiceAt(slot.service).resident))
 			count++;
 	}
 	return count;

@@ -10,17 +10,18 @@
  *	field							written by
  *	database .. any_server			PutService: at the end of the transaction that changed the row
  *									(service_wake.hpp), or a visit that read it
- *	resident, unconnected			the process, once it has loaded the entry point
- *	config, config_version			a visit, for a service whose process has no database
+ *	resident, unconnected			the process, once it has loaded the entry point; cleared where another one is set
+ *	config, config_version			a visit, for a service whose process has no database; launcher, which frees it
  *	config_authority				a visit; launcher
- *	state							the functions below, each named after what has happened
- *	slot							launcher (reserved); cleared by ServiceGone
+ *	state							MoveService, for the functions below, each named after what has happened
+ *	slot							launcher (reserved); cleared by ServiceGone, ServiceNotStarted
  *	cycles_*, failures, trouble		the process; ServiceGone
  *	suspect, careful				the process; careful is cleared by ServiceGone, too: who leaves the limit has looked
  *									before
- *	store							ServiceGone, ServiceFailed: a visit is to write the quarantine down; cleared by it
- *	warned							whoever logs the first failure of an episode
- *	untold, *_warned				launcher
+ *	store							with the quarantine: a visit is to write it down; cleared by it, and by who lifts it
+ *	warned							whoever logs the first failure of an episode, or has the launcher log it (untold)
+ *	untold							ServiceGone, ServiceNotStarted, ServiceLacksRoom; cleared by the launcher
+ *	*_warned						launcher
  *
  * The states, and who moves them:
  *
@@ -126,6 +127,8 @@ struct ServiceEntry
 	bool careful; /* it holds the careful limit (ready.hpp) */
 	bool leave;	  /* the process is to leave: see leave_how */
 	ServiceChange leave_how;
+	bool
+		by_itself; /* it was that process that said so (kNow): the next one does not begin at once */
 	bool signalled_cancel; /* launcher: SIGINT was sent for it */
 	bool leave_warned;	   /* launcher: "does not stop" was logged */
 	bool overrun_warned;   /* launcher: "does not react to its timeout" was logged */
@@ -198,7 +201,7 @@ void ForgetServices(Oid database, TimestampTz now);
  * something was told since the begin are left alone. Begin comes before the snapshot. One process at a time, or several;
  * one that breaks off drops nothing.
  */
-void BeginServiceLoad(Oid database);
+void BeginServiceLoad();
 void EndServiceLoad(Oid database, TimestampTz now);
 /* Has PutService found no room since there was some? The launcher has all databases visited when there is again. */
 bool ServiceTableIsFull();
@@ -259,7 +262,7 @@ bool ServiceBegins(int index, TimestampTz deadline);
 /* The cycle succeeded; next: when the following one is due. Clears failures and crashes in a row. */
 void ServiceSucceeded(int index, TimestampTz next, TimestampTz now);
 /* main has done a round: as ServiceSucceeded, but stays running. */
-void ServiceRound(int index, TimestampTz now);
+void ServiceRound(int index);
 /* The cycle failed with that error, or its timeout ended it (overran). State backing off, or quarantined. */
 void ServiceFailed(int index, const BriefError &error, bool overran, TimestampTz now);
 /* The cycle was ended because it is to leave: it counts as nothing. */
@@ -274,8 +277,8 @@ void ServiceGone(int index, bool asked, const BriefError *reason, TimestampTz no
  * the process itself, which then leaves with ServiceGone(asked). error.sqlstate 0: nobody knows why.
  */
 void ServiceNotStarted(int index, const BriefError &error, TimestampTz now);
-/* It is not to run again until start_service, for that reason: it has brought the server down too often. */
-void ServiceQuarantined(int index, const BriefError &reason, TimestampTz now);
+/* It has brought the server down too often, and is not to run again until start_service. */
+void ServiceBringsServerDown(int index, TimestampTz now);
 /* Launcher: what keeps it from starting may be over: due now. */
 void ServiceRetries(int index, TimestampTz now);
 /* Launcher: a resident has run for restart_backoff_reset: nothing is left of what went wrong before. */

@@ -28,6 +28,8 @@ TellToLeave(int index, ServiceChange how, TimestampTz now)
 
 	if (entry.slot == kNone)
 		return;
+	if (how == ServiceChange::kNow)
+		entry.by_itself = SlotAt(entry.slot).pid == MyProcPid;
 	if (!entry.leave || how > entry.leave_how)
 	{
 		entry.leave = true;
@@ -219,7 +221,7 @@ PutService(const ServiceSpec &spec, ServiceChange how, TimestampTz now)
 			compat::SetLatchOf(SlotAt(entry.slot).proc);
 	}
 	/* a load cannot see whether it has changed, so it is brought again */
-	if (entry.unconnected && entry.wanted)
+	if (entry.unconnected && !entry.outdated && entry.wanted)
 		WantConfig(entry, spec);
 	if (!entry.wanted)
 		entry.config_wanted = false;
@@ -274,7 +276,7 @@ ForgetServices(Oid database, TimestampTz now)
 /* --- a load -------------------------------------------------------------------------------------------------- */
 
 void
-BeginServiceLoad(Oid)
+BeginServiceLoad()
 {
 	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
 	my_load = ++service_table->loads;

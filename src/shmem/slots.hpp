@@ -173,8 +173,8 @@ bool StartServiceCycle(int index);
 /* running -> idle between two cycles, or -> stopping (kExit) where it is to give way or may_continue is false. */
 AfterCommand ServiceOver(int index, bool may_continue);
 /*
- * SIGINT (or SIGTERM) to the process of a running service, under the lock; a process that is not running any more gets
- * nothing. SIGINT leaves cancel_sent and stop_reason kRequested, until ServiceOver: where it stands then, the process
+ * SIGINT (or SIGTERM) to the process of a service that runs, or is coming up, under the lock; one that is idle or leaving
+ * gets nothing. SIGINT leaves cancel_sent and stop_reason kRequested, until ServiceOver: where it stands then, the process
  * absorbs the signal first (AbsorbLateCancel), under no lock, as for a command.
  */
 void SignalService(int index, bool terminate);

@@ -145,7 +145,8 @@ SignalService(int index, bool terminate)
 	Assert(LWLockHeldByMeInMode(PoolLock(), LW_EXCLUSIVE));
 	WorkerSlot &slot = SlotAt(index);
 
-	if (slot.kind != SlotKind::kService || slot.state != SlotState::kRunning || slot.pid == 0)
+	if (slot.kind != SlotKind::kService || slot.pid == 0 ||
+		(slot.state != SlotState::kRunning && slot.state != SlotState::kStarting))
 		return;
 	if (terminate)
 	{

@@ -182,7 +182,7 @@ CheckEntryPoint(const ServiceRequest &request)
 		CheckEntryPointAllowed(request.entry_point, request.owner);
 
 	/* the library is loaded here as by LOAD: a text that names nothing is told at once */
-	(void) FindEntryPoint(request.entry_point, nullptr);
+	(void) FindEntryPoint(request.entry_point);
 }
 
 static void

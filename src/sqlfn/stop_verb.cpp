@@ -37,7 +37,7 @@ RefuseService(int64 id)
 
 	if (tuple != nullptr)
 	{
-		const char *const name = ServiceText(service, tuple, kServiceName);
+		const char *const name = TextOf(service, tuple, kServiceName);
 
 		ereport(ERROR,
 				(errcode(ERRCODE_FEATURE_NOT_SUPPORTED),

@@ -259,7 +259,7 @@ TaskCommandText(int64 id)
 	HeapTuple tuple = FetchById(task, Index::kTaskId, id);
 
 	if (HeapTupleIsValid(tuple))
-		text = TaskText(task, tuple, kTaskCommand);
+		text = TextOf(task, tuple, kTaskCommand);
 	table_close(task, AccessShareLock);
 	return text;
 }
@@ -277,7 +277,7 @@ ServiceCommandText(int64 id)
 	HeapTuple tuple = FetchById(service, Index::kServiceId, id);
 
 	if (HeapTupleIsValid(tuple))
-		text = ServiceText(service, tuple, kServiceCommand);
+		text = TextOf(service, tuple, kServiceCommand);
 	table_close(service, AccessShareLock);
 	return text;
 }

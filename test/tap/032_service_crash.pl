@@ -61,7 +61,7 @@ is($node->sql(q{select count(*) from worker_pool.workers where kind = 'service'}
 
 $node->sql('create table innocent (at timestamptz default clock_timestamp())');
 $node->sql(q{select worker_pool.create_service('innocent', 'insert into innocent default values', every => '20 ms')});
-my $sh = $node->sql(q{select worker_pool.create_service('killer', $$copy (select 1) to program 'kill -9 $PPID'$$, every => '1 s')});
+$node->sql(q{select worker_pool.create_service('killer', $$copy (select 1) to program 'kill -9 $PPID'$$, every => '1 s')});
 my $end = time + 90;
 my $state = '';
 while (time < $end && $state ne 'quarantined')
@@ -83,9 +83,8 @@ $node->sql(q{select worker_pool.drop_service('killer'), worker_pool.drop_service
 
 for my $mode (qw(fast immediate))
 {
-	my $begun = time;
+	# waits for no service: dies if the server does not stop
 	$node->stop($mode);
-	cmp_ok(time - $begun, '<', 10, "$mode stop with a service running");
 	$node->start;
 	runs_ok("it runs after an $mode stop", name => 'tick');
 }
@@ -100,7 +99,7 @@ runs_ok('services in another database', name => 'warm', db => 'other');
 $node->sql('alter database other rename to renamed');
 runs_ok('they go on under its new name', name => 'warm', db => 'renamed');
 $node->becomes_ok(q{(select state = 'running' from worker_pool.services where name = 'busy')}, '... the busy one, too', db => 'renamed');
-$node->fails_ok('42P04', 'create database renamed template renamed', 'DDL that fails', );
+$node->fails_ok('42P04', 'create database renamed template renamed', 'DDL that fails');
 runs_ok('does no harm', name => 'warm', db => 'renamed');
 my $session = $node->session;
 $session->query_safe('begin');
@@ -111,7 +110,9 @@ $node->sql(q{select worker_pool.stop_service('busy')}, db => 'renamed');
 $node->wait_until(q{(select pid is null from worker_pool.services where name = 'busy')}, db => 'renamed');
 $node->sql('create database copy template renamed');
 pass('a database with a running service can be a template');
-$node->sql(q{set client_min_messages = error; select count(*) from worker_pool.services}, db => 'copy');
+# when the first look into the copy is over
+$node->wait_until(q{exists (select from worker_pool.databases where database = 'copy' and version is not null)
+	and not exists (select from worker_pool.workers where database = 'copy' and kind = 'visit')});
 is($node->sql(q{select count(*) from worker_pool.workers where database = 'copy' and kind = 'service'}), 0, 'the copy runs nothing');
 is($node->sql(q{select bool_and(not adopted) from worker_pool.services}, db => 'copy'), 't', '... and says why');
 $node->sql('select worker_pool.adopt()', db => 'copy');
@@ -119,9 +120,8 @@ runs_ok('until it is adopted', name => 'warm', db => 'copy');
 $node->sql('drop database copy');
 $node->sql(q{select worker_pool.start_service('busy')}, db => 'renamed');
 $node->becomes_ok(q{(select state = 'running' from worker_pool.services where name = 'busy')}, 'the busy one runs again', db => 'renamed');
-my $begun = time;
-$node->sql('drop database renamed');
-cmp_ok(time - $begun, '<', 5, 'DROP DATABASE ends them');
+my ($status, $out, $error) = $node->try_sql('drop database renamed');
+is($status, 0, 'DROP DATABASE ends them') or diag($error);
 $node->becomes_ok(q{not exists (select from worker_pool.workers where kind = 'service' and service <> 'tick')}, 'no process of it is left');
 
 # --- the extension --------------------------------------------------------------------------------------------------

@@ -58,7 +58,7 @@ my $pid = $standby->sql(q{select pid from worker_pool.services where name = 'any
 $primary->stop('immediate');
 my $start = time;
 $standby->promote;
-$standby->becomes_ok(q{exists (select from tick where server = 'standby')}, 'the service for the primary runs after the promotion', limit => 10);
+$standby->becomes_ok(q{exists (select from tick where server = 'standby')}, 'the service for the primary runs after the promotion');
 note(sprintf('%.1f s after the promotion', time - $start));
 is($standby->sql(q{select worker_pool.wait_service('any', cycles => 1, timeout => '20s')}), 't', 'the one for any server goes on');
 $standby->sql(q{select worker_pool.stop_service(name) from worker_pool.services});

@@ -158,6 +158,28 @@ use WorkerPool;
 	$waiter->quit;
 	$node->becomes_ok(q{not exists (select from worker_pool.workers where database = 'dropped' and kind = 'service')}, '... and its services end');
 
+	# one whose library hangs while it is loaded stops, too
+	$node->fault('service.before_load=stall');
+	$node->sql(q{select worker_pool.create_service('hanging', entry_point => 'probe:count_rows', every => '50 ms')});
+	$node->becomes_ok(q{(select state = 'starting' and pid is not null from worker_pool.services)}, 'a process that hangs while it comes up');
+	my $begun = time;
+	$node->sql(q{select worker_pool.stop_service('hanging')});
+	is($node->sql(q{select worker_pool.wait_service('hanging', 'stopped', timeout => '9s')}), 't', '... is cancelled by stop_service');
+	cmp_ok(time - $begun, '>', 3, '... after it has been given time');
+	is($node->sql(q{select failures from worker_pool.services}), '0', '... which is no failure');
+	$node->no_fault;
+	$node->sql(q{select worker_pool.drop_service('hanging')});
+
+	# a command that restarts itself does not spin
+	$node->configure('worker_pool.restart_backoff_initial' => '1s');
+	$node->configure('worker_pool.restart_backoff_max' => '1s');
+	$node->sql(q{truncate tick; select worker_pool.create_service('phoenix', $$insert into tick values (pg_backend_pid()); select worker_pool.restart_service('phoenix')$$, every => '1h')});
+	$node->becomes_ok(q{(select count(distinct n) >= 3 from tick)}, 'a command that restarts itself');
+	cmp_ok($node->sql(q{select count(*) from tick}), '<=', 4, '... does so once in restart_backoff_initial');
+	$node->sql(q{select worker_pool.drop_service('phoenix')});
+	$node->configure('worker_pool.restart_backoff_initial' => '50ms');
+	$node->configure('worker_pool.restart_backoff_max' => '200ms');
+
 	# names, configs and errors that are not ASCII, in databases of other encodings
 	for my $encoding (qw(LATIN1 SQL_ASCII))
 	{
@@ -169,7 +191,29 @@ use WorkerPool;
 		$node->sql(qq{set client_encoding = utf8; select worker_pool.wait_service('d\x{c3}\x{af}enst', 'backing off', timeout => '10s')}, db => $db);
 		is($node->sql('set client_encoding = utf8; select name, last_error, config from worker_pool.services', db => $db),
 			"d\x{c3}\x{af}enst|schl\x{c3}\x{a4}cht|\"\x{c3}\x{a4}\"", "$encoding");
+		$node->sql("drop database $db");
 	}
+
+	# after a crash of the server suspects wait for each other, each in one process
+	$node->sql(q{select worker_pool.create_service('s' || i, 'select pg_sleep(0.5)', every => '1h') from generate_series(1, 3) i});
+	$node->becomes_ok(q{(select bool_and(state = 'waiting') from worker_pool.services)}, 'three services');
+	$launcher = $node->launcher_pid;
+	kill 'KILL', $node->sql(q{select pid from worker_pool.services where pid is not null limit 1});
+	$node->wait_launcher_after($launcher);
+
+	my %seen;
+
+	for (my $end = time + 30; time < $end;)
+	{
+		my ($status, $out) = $node->try_sql(q{select pid from worker_pool.workers where kind = 'service' and pid is not null});
+
+		next if $status != 0;
+		$seen{$_} = 1 for split /\n/, $out;
+		last if $node->sql(q{select count(*) = 3 and bool_and(state = 'waiting' and cycle = 1) from worker_pool.services}) eq 't';
+	}
+	is($node->sql(q{select count(*) from worker_pool.services where state = 'waiting'}), '3', 'suspects run in turn');
+	is(scalar keys %seen, 3, '... and wait in their processes');
+	$node->sql('select worker_pool.drop_service(name) from worker_pool.services');
 	$node->slots_ok('no slot was lost');
 	$node->finish;
 }
