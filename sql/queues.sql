@@ -52,7 +52,7 @@ select count(worker_pool.enqueue('insert into q_log (what) select ''two'' from (
 select wpt.wait_locked(77, 2);
 select waiting, running from worker_pool.queues where name = 'q2';
 select state, count(*) from worker_pool.tasks group by 1 order by 1;
-select bool_or(reason ~ 'q2' or detail ~ 'q2') as names_the_queue from worker_pool.tasks, worker_pool.explain_task(id) where state = 'ready';
+select wpt.wait_until($$(select bool_or(reason ~ 'q2' or detail ~ 'q2') from worker_pool.tasks, worker_pool.explain_task(id) where state = 'ready')$$) as names_the_queue;
 -- raised while they wait
 select worker_pool.alter_queue('q2', max_running => 3);
 select wpt.wait_locked(77, 3);
