@@ -103,6 +103,7 @@ drop('vacuum');
 # --- failures ----------------------------------------------------------------------------------------------
 
 my $log = $node->log_end;
+$node->sql('create table target ()');
 $node->sql(q{select worker_pool.create_service('failing', 'insert into target select from no_such_table', every => '50 ms')});
 $node->becomes_ok(q{(select failures >= 4 and state in ('backing off', 'running') and next_start is not null from worker_pool.services)}, 'a failing service is tried again and again');
 like(service('failing', 'last_error'), qr/relation "no_such_table" does not exist/, 'the view has its error');
